@@ -1,0 +1,178 @@
+"""Activations on disk: Parquet shards of fixed-size rows, and a manifest that vouches for them.
+
+Rows are ``FixedSizeBinary`` without compression, dictionary or statistics, in row groups of 8K:
+the layout that reads within a third of a memory map. What the bytes mean (dtype, d_in, hook) stands in
+each shard's schema metadata and in ``manifest.json``, together with a sha256 per shard.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rsae.files import canonical, replacing, sha256
+
+ROW_GROUP = 8192
+REDO = "delete the folder and run harvest again"
+DTYPES = {"float16": np.float16, "float32": np.float32}
+
+
+class Block(NamedTuple):
+    """Rows in harvest order: which document, which position in its text, which activation."""
+
+    document: np.ndarray  # int32 [n]
+    position: np.ndarray  # int32 [n]
+    x: np.ndarray  # float16 or float32 [n, d_in]
+
+
+def _schema(dtype: str, d_in: int, hook: str) -> pa.Schema:
+    width = np.dtype(DTYPES[dtype]).itemsize * d_in
+    return pa.schema(
+        [
+            pa.field("document", pa.int32(), nullable=False),
+            pa.field("position", pa.int32(), nullable=False),
+            pa.field("activation", pa.binary(width), nullable=False),
+        ],
+        metadata={"dtype": dtype, "d_in": str(d_in), "hook": hook},
+    )
+
+
+def write(
+    folder: Path | str,
+    blocks: Iterable[Block],
+    *,
+    n_tok: int,
+    n_shards: int,
+    dtype: str,
+    hook: str,
+    documents: list[str],
+    made_from: Any,
+) -> None:
+    """Write ``n_tok`` rows as exactly ``n_shards`` files plus the manifest; all or nothing.
+
+    Raises:
+        ValueError: an activation is not finite, or leaves the range of ``dtype`` (fp16 ends at
+            65504); the message names document and position.
+    """
+    if n_shards > n_tok:
+        raise ValueError(f"n_shards={n_shards} exceeds the {n_tok} tokens of {folder}; ask for fewer")
+    edges = [n_tok * i // n_shards for i in range(n_shards + 1)]
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        shards = []
+        stream = _recut(_checked(blocks, dtype, documents), edges)
+        for index, (shard, rows) in enumerate(stream):
+            path = temporary / f"shard-{index:05d}.parquet"
+            d_in = shard[0].x.shape[1]
+            schema = _schema(dtype, d_in, hook)
+            with pq.ParquetWriter(
+                path, schema, compression="none", use_dictionary=False, write_statistics=False
+            ) as writer:
+                document, position, x = (np.concatenate(c) for c in zip(*shard, strict=True))
+                raw = np.ascontiguousarray(x.astype(DTYPES[dtype])).tobytes()
+                column = pa.FixedSizeBinaryArray.from_buffers(
+                    schema.field("activation").type, rows, [None, pa.py_buffer(raw)]
+                )
+                table = pa.table([document, position, column], schema=schema)
+                writer.write_table(table, row_group_size=ROW_GROUP)
+            shards.append({"file": path.name, "rows": rows, "sha256": sha256(path)})
+        manifest = {
+            "version": 1,
+            "dtype": dtype,
+            "d_in": d_in,
+            "hook": hook,
+            "n_tok": n_tok,
+            "documents": documents,
+            "shards": shards,
+            "made_from": made_from,
+        }
+        (temporary / "manifest.json").write_text(canonical(manifest) + "\n")
+
+
+def _checked(blocks: Iterable[Block], dtype: str, documents: list[str]) -> Iterator[Block]:
+    limit = float(np.finfo(DTYPES[dtype]).max)
+    for block in blocks:
+        # NaN fails every comparison, so it is caught by the same test as an overflow
+        bad = ~(np.abs(block.x) <= limit).all(axis=1)
+        if bad.any():
+            i = int(np.argmax(bad))
+            name, value = documents[block.document[i]], block.x[i][np.argmax(~(np.abs(block.x[i]) <= limit))]
+            where = f"document {name!r}, position {block.position[i]}"
+            if np.isfinite(value):
+                raise ValueError(
+                    f"activation {value:g} at {where} leaves the range of {dtype} (±{limit:g});"
+                    " set `dtype: float32` for this host"
+                )
+            raise ValueError(f"activation {value} at {where} is not finite; the host is broken there")
+        yield block
+
+
+def _recut(blocks: Iterable[Block], edges: list[int]) -> Iterator[tuple[list[Block], int]]:
+    """Regroup blocks so that group i holds rows edges[i] .. edges[i+1]."""
+    seen, group, shard = 0, [], 1
+    for block in blocks:
+        while len(block.x):
+            take = min(len(block.x), edges[shard] - seen)
+            group.append(Block(*(c[:take] for c in block)))
+            block = Block(*(c[take:] for c in block))
+            seen += take
+            if seen == edges[shard]:
+                yield group, edges[shard] - edges[shard - 1]
+                group, shard = [], shard + 1
+                if shard == len(edges) and len(block.x):
+                    raise ValueError(f"more than the {edges[-1]} rows announced")
+    if seen != edges[-1]:
+        raise ValueError(f"{seen} rows came, {edges[-1]} were announced")
+
+
+class Shards:
+    """A finished folder of shards, opened for reading.
+
+    Raises:
+        ValueError: the manifest is missing or malformed, a shard is missing, truncated or altered.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        try:
+            self.manifest = json.loads((self.folder / "manifest.json").read_text())
+            self.d_in, self.n_tok = int(self.manifest["d_in"]), int(self.manifest["n_tok"])
+            self.documents: list[str] = self.manifest["documents"]
+            self._dtype = DTYPES[self.manifest["dtype"]]
+            self._entries = [(e["file"], int(e["rows"]), e["sha256"]) for e in self.manifest["shards"]]
+        except FileNotFoundError as error:
+            raise ValueError(f"{self.folder}: no manifest.json; {REDO}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self.folder}/manifest.json is malformed ({error!r}); {REDO}") from error
+        if sum(rows for _, rows, _ in self._entries) != self.n_tok:
+            raise ValueError(f"{self.folder}/manifest.json: rows do not add up to n_tok; {REDO}")
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows in harvest order, one row group at a time; each shard is verified first."""
+        for name, rows, digest in self._entries:
+            path = self.folder / name
+            if Path(name).name != name or not path.is_file():
+                raise ValueError(f"{path} is named by the manifest but missing; {REDO}")
+            if sha256(path) != digest:
+                raise ValueError(f"{path} is truncated or altered (sha256 differs from the manifest); {REDO}")
+            with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+                width = np.dtype(self._dtype).itemsize * self.d_in
+                if file.schema_arrow.field("activation").type != pa.binary(width):
+                    raise ValueError(f"{path}: rows are not {self.d_in} x {self._dtype.__name__}; {REDO}")
+                if file.metadata.num_rows != rows:
+                    raise ValueError(f"{path}: {file.metadata.num_rows} rows, manifest says {rows}; {REDO}")
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group).combine_chunks()
+                    column = table.column("activation").chunk(0)
+                    flat = np.frombuffer(column.buffers()[1], self._dtype)
+                    x = flat[column.offset * self.d_in :][: len(column) * self.d_in]
+                    document, position = (table.column(c).to_numpy() for c in ("document", "position"))
+                    yield Block(document, position, x.reshape(-1, self.d_in))
+
+    def load(self) -> Block:
+        """Everything at once: ``n_tok`` rows of ``d_in`` numbers in memory."""
+        return Block(*(np.concatenate(c) for c in zip(*self.blocks(), strict=True)))

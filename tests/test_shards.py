@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from rsae import shards
+from rsae.shards import Block, Shards
+
+
+def blocks(n=1000, d_in=4, step=70, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, d_in)).astype(dtype)
+    document = (np.arange(n) // 100).astype(np.int32)
+    position = (np.arange(n) % 100).astype(np.int32)
+    return [Block(document[i : i + step], position[i : i + step], x[i : i + step]) for i in range(0, n, step)]
+
+
+def write(folder, parts, dtype="float16", n_shards=3, n_tok=None):
+    shards.write(
+        folder,
+        parts,
+        n_tok=n_tok or sum(len(b.x) for b in parts),
+        n_shards=n_shards,
+        dtype=dtype,
+        hook="blocks.0.hook_resid_post",
+        documents=[f"document {i}" for i in range(10)],
+        made_from={},
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_what_is_written_is_read_back(tmp_path, dtype):
+    parts = blocks()
+    write(tmp_path / "a", parts, dtype)
+    read = Shards(tmp_path / "a")
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["manifest.json"] + [
+        f"shard-{i:05d}.parquet" for i in range(3)
+    ]
+    assert (read.n_tok, read.d_in) == (1000, 4)
+    whole = read.load()
+    for column in range(3):
+        wanted = np.concatenate([b[column] for b in parts]).astype(whole[column].dtype)
+        np.testing.assert_array_equal(whole[column], wanted)
+    assert whole.x.dtype == np.dtype(dtype)
+    metadata = pq.read_schema(tmp_path / "a/shard-00000.parquet").metadata
+    assert metadata[b"hook"] == b"blocks.0.hook_resid_post"
+
+
+def test_bytes_do_not_depend_on_how_the_rows_came(tmp_path):
+    write(tmp_path / "a", blocks(step=70))
+    write(tmp_path / "b", blocks(step=333))
+    for path in sorted((tmp_path / "a").iterdir()):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(("value", "says"), [(np.nan, "not finite"), (np.inf, "not finite"), (1e5, "dtype: float32")])
+def test_a_bad_activation_is_named_and_nothing_is_written(tmp_path, value, says):
+    parts = blocks()
+    parts[4].x[13, 2] = value  # row 4 * 70 + 13 = 293
+    with pytest.raises(ValueError, match=says) as caught:
+        write(tmp_path / "a", parts)
+    assert "document 2" in str(caught.value)
+    assert "position 93" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("announced", [999, 1001])
+def test_another_number_of_rows_than_announced_is_refused(tmp_path, announced):
+    with pytest.raises(ValueError, match="announced"):
+        write(tmp_path / "a", blocks(), n_tok=announced)
+    assert list(tmp_path.iterdir()) == []
+
+
+def damage_flip(folder):
+    path = folder / "shard-00001.parquet"
+    raw = bytearray(path.read_bytes())
+    raw[100] ^= 1
+    path.write_bytes(raw)
+
+
+def damage_truncate(folder):
+    path = folder / "shard-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def damage_remove(folder):
+    (folder / "shard-00001.parquet").unlink()
+
+
+def damage_manifest(folder):
+    (folder / "manifest.json").write_text('{"n_tok": 3')
+
+
+def damage_no_manifest(folder):
+    (folder / "manifest.json").unlink()
+
+
+def damage_rows(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["n_tok"] += 1
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def damage_escape(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["shards"][0]["file"] = "../outside.parquet"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("damage", [v for k, v in list(globals().items()) if k.startswith("damage_")])
+def test_damage_is_noticed_and_the_remedy_named(tmp_path, damage):
+    write(tmp_path / "a", blocks())
+    damage(tmp_path / "a")
+    with pytest.raises(ValueError, match="run harvest again"):
+        Shards(tmp_path / "a").load()
