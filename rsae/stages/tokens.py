@@ -1,0 +1,29 @@
+"""Documents to token rows."""
+
+import tempfile
+from pathlib import Path
+
+from datasets import Dataset
+
+from rsae import tokens
+from rsae.files import sha256
+from rsae.tokenizers import load_tokenizer
+
+
+def run(
+    text: Path, host: Path, out: Path, *, ctx: int, bos: bool, max_tok: int | None, max_rows_per_document: int | None
+) -> None:
+    """Read JSON lines (name, text) with ``datasets``, write rows of at most ``ctx`` ids."""
+    with tempfile.TemporaryDirectory() as cache:
+        source = Dataset.from_json(str(text), cache_dir=cache, keep_in_memory=True)
+        documents = list(zip(source["name"], source["text"], strict=True))  # type: ignore[index]
+    rows = tokens.tokenise(
+        documents,
+        load_tokenizer(host),
+        ctx=ctx,
+        bos=bos,
+        max_tok=max_tok,
+        max_rows_per_document=max_rows_per_document,
+    )
+    tokens.write(out, rows, {"text": text.name, "sha256": sha256(text), "ctx": ctx, "bos": bos})
+    print(f"{text.stem}: {rows.n_tok} tokens in {len(rows.rows)} rows")

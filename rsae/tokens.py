@@ -1,0 +1,124 @@
+"""Documents to token rows: built here, never by a library's default, for BOS changes numbers."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rsae.files import canonical, replacing
+
+SCHEMA = pa.schema(
+    [
+        pa.field("document", pa.int32(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("ids", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+
+
+class Row(NamedTuple):
+    """One sequence the host reads: ``ids[0]`` is BOS where the policy says so, and only there."""
+
+    document: int
+    name: str
+    ids: np.ndarray
+
+
+class TokenRows(NamedTuple):
+    """All rows of one split with the policy under which they were made."""
+
+    rows: list[Row]
+    bos: bool
+
+    @property
+    def n_tok(self) -> int:
+        """Tokens of text; BOS is not counted, for no activation is taken there."""
+        return sum(len(r.ids) - self.bos for r in self.rows)
+
+
+def tokenise(
+    documents: Sequence[tuple[str, str]],
+    tokenizer: Any,
+    *,
+    ctx: int,
+    bos: bool,
+    max_tok: int | None = None,
+    max_rows_per_document: int | None = None,
+) -> TokenRows:
+    """Cut each (name, text) into rows of at most ``ctx`` ids, document by document.
+
+    No row spans two documents. Stops at the first whole document that reaches ``max_tok`` tokens.
+
+    Raises:
+        ValueError: a document is empty, the tokenizer has no BOS though one is asked for, or the
+            text is exhausted before ``max_tok`` tokens.
+    """
+    bos_id = tokenizer.bos_token_id
+    if bos and bos_id is None:
+        raise ValueError("bos: true, but the host's tokenizer has no BOS token; set bos: false")
+    width = ctx - bos
+    rows: list[Row] = []
+    n_tok = 0
+    for index, (name, text) in enumerate(documents):
+        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        if not ids:
+            raise ValueError(f"document {index} ({name!r}) is empty; remove it from the text")
+        pieces = [ids[i : i + width] for i in range(0, len(ids), width)][:max_rows_per_document]
+        for piece in pieces:
+            rows.append(Row(index, name, np.array([bos_id, *piece] if bos else piece, np.int32)))
+            n_tok += len(piece)
+        if max_tok is not None and n_tok >= max_tok:
+            break
+    else:
+        if max_tok is not None and n_tok < max_tok:
+            raise ValueError(f"the text holds {n_tok} tokens, fewer than the {max_tok} asked for")
+    return TokenRows(rows, bos)
+
+
+def write(path: Path | str, tokens: TokenRows, made_from: Any) -> None:
+    """One Parquet file; ``made_from`` (a JSON value) and the BOS policy stand in its metadata."""
+    metadata = {"bos": canonical(tokens.bos), "made_from": canonical(made_from)}
+    table = pa.table(
+        {
+            "document": [r.document for r in tokens.rows],
+            "name": [r.name for r in tokens.rows],
+            "ids": [r.ids for r in tokens.rows],
+        },
+        schema=SCHEMA.with_metadata(metadata),
+    )
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read(path: Path | str) -> TokenRows:
+    """Inverse of :func:`write`.
+
+    Raises:
+        ValueError: not a token file of this project.
+    """
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: not a whole token file ({error}); delete it and run again") from error
+    if not table.schema.equals(SCHEMA):
+        raise ValueError(f"{path}: columns {table.column_names}, expected {SCHEMA.names}")
+    columns = (table.column(c).to_pylist() for c in SCHEMA.names)
+    rows = [Row(d, n, np.array(i, np.int32)) for d, n, i in zip(*columns, strict=True)]
+    return TokenRows(rows, (table.schema.metadata or {})[b"bos"] == b"true")
+
+
+def batches(tokens: TokenRows, batch: int) -> Iterator[tuple[list[Row], np.ndarray]]:
+    """Rows in order, right-padded with id 0 to the longest of their batch: (rows, ids [b, len]).
+
+    Right padding is invisible to a causal model at the positions that hold text, so no attention
+    mask is needed; whoever reads the outputs must read ``ids[:len(row.ids)]`` only.
+    """
+    for start in range(0, len(tokens.rows), batch):
+        rows = tokens.rows[start : start + batch]
+        ids = np.zeros((len(rows), max(len(r.ids) for r in rows)), np.int64)
+        for i, row in enumerate(rows):
+            ids[i, : len(row.ids)] = row.ids
+        yield rows, ids

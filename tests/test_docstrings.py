@@ -1,0 +1,49 @@
+import pytest
+
+from rsae import config
+from rsae.docstrings import SPLITS, documents, modules, overlap, shingles, split_of
+from rsae.plan import CONFIG, TEXT_SPLITS
+
+SHARES = config.load(CONFIG / "text/docstrings.yaml", config.Text).shares
+
+
+def test_the_split_of_a_module_depends_on_its_name_alone():
+    names = [f"package.module{i}" for i in range(4000)]
+    found = {s: sum(split_of(n, SHARES) == s for n in names) / len(names) for s in SPLITS}
+    for split, share in SHARES.items():
+        assert found[split] == pytest.approx(share, abs=0.03)
+    assert [split_of(n, SHARES) for n in reversed(names)] == [split_of(n, SHARES) for n in names][::-1]
+
+
+def test_near_copies_share_shingles():
+    a = "Return the number of nodes in the graph G as an integer value."
+    assert shingles(a) == shingles("return the NUMBER of nodes\n  in the graph G, as an integer value")
+    assert not shingles(a) & shingles("Compute the eigenvalues of a symmetric band matrix in place now.")
+
+
+def test_overlap_by_hand():
+    text = "x" * 50 + "0123456789" * 10
+    assert overlap([text], ["0123456789" * 10], width=60) == pytest.approx(100 / 150)
+    assert overlap([text], ["nothing alike"], width=60) == 0
+
+
+def test_only_a_prefix_of_the_splits_may_be_built():
+    with pytest.raises(ValueError, match="prefix"):
+        documents(["yaml"], SHARES, ["finetune"])
+
+
+def test_a_package_that_is_not_installed_is_named():
+    with pytest.raises(ValueError, match="no_such_package"):
+        modules(["no_such_package"])
+
+
+def test_test_documents_do_not_stand_in_any_other_split():
+    # three packages of the suite, all splits: the same code on less text than the suite's own test
+    packages = ["networkx", "nltk", "huggingface_hub"]
+    found = documents(packages, SHARES, SPLITS)
+    test = [d.text for d in found["test"]]
+    assert len(test) >= 10
+    for split in SPLITS[1:]:
+        assert overlap(test, [d.text for d in found[split]], width=60) < 0.01, split
+    # building less text changes nothing in what is built
+    assert documents(packages, SHARES, TEXT_SPLITS) == {s: found[s] for s in TEXT_SPLITS}
