@@ -1,0 +1,34 @@
+"""What every gate can do."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Gate(nn.Module):
+    """Element- or row-wise map from pre-activations to codes.
+
+    ``exact_zeros`` says that an inactive feature reads exactly 0, so that counting non-zeros is a
+    support; a smooth gate needs a threshold instead (see :mod:`rsae.support`).
+    """
+
+    architecture: ClassVar[str]  # as sae_lens names it, where it has one
+    exact_zeros: ClassVar[bool]
+
+    @abstractmethod
+    def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
+        """Codes z of the same shape."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is saved beside the linear weights."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """What is saved in ``cfg.json``."""
+        return {}
+
+    def slow_parameters(self) -> list[nn.Parameter]:
+        """Shape parameters of the gate that train at a rate of their own."""
+        return []

@@ -1,0 +1,16 @@
+"""max(h, 0)."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from rsae.gates.base import Gate
+
+
+class ReLU(Gate):
+    """The standard SAE's gate."""
+
+    architecture = "standard"
+    exact_zeros = True
+
+    def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
+        return h.relu()

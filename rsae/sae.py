@@ -1,0 +1,172 @@
+"""One linear skeleton that holds one gate: x -> h -> z -> x_hat."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from rsae.files import replacing
+from rsae.gates.base import Gate
+from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.rational import Rational
+from rsae.gates.relu import ReLU
+from rsae.gates.topk import TopK
+from rsae.rational.safe_pade import SafePade
+
+CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+LINEAR = ("W_enc", "b_enc", "W_dec", "b_dec")
+SAE_LENS_FORMAT = "6.54.12"  # the version of sae_lens whose file format this is
+
+
+class SAE(nn.Module):
+    """h = W_encᵀ(x - b_dec) + b_enc, z = gate(h), x_hat = W_decᵀz + b_dec.  [RSAE, §Method]
+
+    ``apply_b_dec_to_input=False`` leaves out the subtraction, as public JumpReLU teachers do.
+    ``eps`` is the support rule: feature j counts where |z_j| · ‖W_dec,j‖ > eps. It stays 0 for
+    gates with exact zeros.
+
+    Raises:
+        ValueError: shapes do not fit each other (a transposed decoder, a missing bias).
+    """
+
+    def __init__(
+        self,
+        W_enc: Float[Tensor, "d_in d_sae"],
+        b_enc: Float[Tensor, " d_sae"],
+        W_dec: Float[Tensor, "d_sae d_in"],
+        b_dec: Float[Tensor, " d_in"],
+        gate: Gate,
+        *,
+        apply_b_dec_to_input: bool = True,
+        eps: float = 0.0,
+    ) -> None:
+        super().__init__()
+        d_in, d_sae = W_enc.shape
+        given = {"W_enc": W_enc, "b_enc": b_enc, "W_dec": W_dec, "b_dec": b_dec}
+        wanted = {"W_enc": (d_in, d_sae), "b_enc": (d_sae,), "W_dec": (d_sae, d_in), "b_dec": (d_in,)}
+        for name, tensor in given.items():
+            if tuple(tensor.shape) != wanted[name]:
+                raise ValueError(
+                    f"{name} has shape {tuple(tensor.shape)}, expected {wanted[name]} beside W_enc"
+                    f" {tuple(W_enc.shape)}; is it transposed?"
+                )
+            setattr(self, name, nn.Parameter(tensor.detach().float().clone()))
+        self.gate, self.apply_b_dec_to_input, self.eps = gate, apply_b_dec_to_input, eps
+
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    b_dec: Tensor
+
+    @property
+    def d_in(self) -> int:
+        """Width of the residual stream."""
+        return self.W_enc.shape[0]
+
+    @property
+    def d_sae(self) -> int:
+        """Number of features."""
+        return self.W_enc.shape[1]
+
+    def preactivations(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
+        """h, in activation units."""
+        # (x - b_dec) W = x W - b_dec W: the bias is folded so that x is read once
+        bias = self.b_enc - self.b_dec @ self.W_enc if self.apply_b_dec_to_input else self.b_enc
+        return torch.addmm(bias, x, self.W_enc)
+
+    def encode(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
+        """Raw codes z, dense for a smooth gate."""
+        return self.gate(self.preactivations(x))
+
+    def hard(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
+        """Codes with everything outside the declared support set to exactly 0."""
+        return z if self.eps == 0 else torch.where(self.strength(z) > self.eps, z, 0.0)
+
+    def strength(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
+        """|z_j| · ‖W_dec,j‖: what feature j writes, in activation units."""
+        return z.abs() * self.W_dec.norm(dim=1)
+
+    def decode(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_in"]:
+        """x_hat, in activation units."""
+        return torch.addmm(self.b_dec, z, self.W_dec)
+
+    def save(self, folder: Path | str, metadata: dict[str, Any]) -> None:
+        """Write ``cfg.json`` and ``sae_weights.safetensors``; sae_lens reads non-rational ones as its own."""
+        tensors = {name: getattr(self, name) for name in LINEAR} | self.gate.tensors()
+        for name, tensor in tensors.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"{folder}: {name} is not finite; nothing was saved. Lower the learning rate")
+        cfg = {
+            "architecture": self.gate.architecture,
+            "d_in": self.d_in,
+            "d_sae": self.d_sae,
+            "dtype": "float32",
+            "device": "cpu",
+            "apply_b_dec_to_input": self.apply_b_dec_to_input,
+            "normalize_activations": "none",
+            "reshape_activations": "none",
+            "support_eps": self.eps,
+            **self.gate.settings(),
+            "metadata": {"sae_lens_version": SAE_LENS_FORMAT, **metadata},
+        }
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary / WEIGHTS)
+            (temporary / CFG).write_text(json.dumps(cfg, indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "SAE":
+        """Inverse of :meth:`save`.
+
+        Raises:
+            ValueError: a file is missing, truncated or altered, a key is missing, shapes clash.
+        """
+        folder = Path(folder)
+        try:
+            cfg = json.loads((folder / CFG).read_text())
+            tensors = load_file(folder / WEIGHTS)
+        except FileNotFoundError as error:
+            raise ValueError(f"SAE {folder}: {Path(error.filename or '').name} is missing") from error
+        except json.JSONDecodeError as error:
+            raise ValueError(f"SAE {folder}: {CFG} is not JSON ({error})") from error
+        except SafetensorError as error:
+            raise ValueError(f"SAE {folder}: {WEIGHTS} is truncated or altered ({error})") from error
+        try:
+            gate = _gate(cfg, tensors)
+            sae = cls(
+                *(tensors[name] for name in LINEAR),
+                gate=gate,
+                apply_b_dec_to_input=cfg["apply_b_dec_to_input"],
+                eps=cfg.get("support_eps", 0.0),
+            )
+        except KeyError as error:
+            raise ValueError(f"SAE {folder}: {error.args[0]!r} is missing from {CFG} or {WEIGHTS}") from error
+        except ValueError as error:
+            raise ValueError(f"SAE {folder}: {error}") from error
+        if (sae.d_in, sae.d_sae) != (cfg["d_in"], cfg["d_sae"]):
+            raise ValueError(
+                f"SAE {folder}: weights are {sae.d_in} x {sae.d_sae}, {CFG} says {cfg['d_in']} x {cfg['d_sae']}"
+            )
+        return sae
+
+
+def _gate(cfg: dict[str, Any], tensors: dict[str, Tensor]) -> Gate:
+    match cfg["architecture"]:
+        case "standard":
+            return ReLU()
+        case "topk":
+            return TopK(int(cfg["k"]))
+        case "jumprelu":
+            return JumpReLU(tensors["threshold"], cfg.get("jumprelu_bandwidth", 0.05))
+        case "rsae":
+            num, den = (np.asarray(tensors[k].double()) for k in ("num", "den"))
+            form = SafePade(num, den, cfg["center"])
+            return Rational(form, tensors["c_in"], tensors["c_out"], cfg["tail"])
+        case other:
+            raise ValueError(f"unknown architecture {other!r}")
