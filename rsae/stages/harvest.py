@@ -1,0 +1,44 @@
+"""Residual activations of one split, to Parquet shards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rsae import shards, tokens
+from rsae.hosts import Host
+from rsae.progress import progress
+
+BATCH = 32  # rows of the host's context
+
+
+def run(token_file: Path, host: Path, out: Path, *, hook: str, dtype: str, n_shards: int) -> None:
+    """Read token rows, write activations at ``hook`` for every position of text (BOS left out)."""
+    source = tokens.read(token_file)
+    model = Host(host, hook)
+    names = {row.document: row.name for row in source.rows}
+
+    def blocks() -> Iterator[shards.Block]:
+        offset: dict[int, int] = {}
+        total = -(-len(source.rows) // BATCH)
+        for members, ids in progress(tokens.batches(source, BATCH), total, f"harvest {out.name}"):
+            x = model.capture(torch.from_numpy(ids)).numpy()
+            for row, values in zip(members, x, strict=True):
+                n = len(row.ids) - source.bos
+                start = offset.get(row.document, 0)
+                offset[row.document] = start + n
+                document = np.full(n, row.document, np.int32)
+                position = np.arange(start, start + n, dtype=np.int32)
+                yield shards.Block(document, position, values[source.bos : len(row.ids)])
+
+    shards.write(
+        out,
+        blocks(),
+        n_tok=source.n_tok,
+        n_shards=n_shards,
+        dtype=dtype,
+        hook=hook,
+        documents=[names[i] for i in range(len(names))],
+        made_from={"host": host.name, "hook": hook},
+    )
