@@ -1,0 +1,27 @@
+"""What several stages do alike: read activations in chunks, settle a support."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rsae.sae import SAE
+from rsae.shards import Shards
+from rsae.support import mean_l0, smallest_eps
+
+CHUNK = 2048  # tokens; times d_sae floats is the working memory
+
+
+def chunks(shards: Shards) -> Iterator[Tensor]:
+    """Activations in fp32, :data:`CHUNK` tokens at a time."""
+    for block in shards.blocks():
+        yield from torch.from_numpy(block.x.astype("float32")).split(CHUNK)
+
+
+def settle_support(sae: SAE, teacher: SAE, threshold: Path) -> None:
+    """Freeze eps on the ``threshold`` documents so that mean L0 is at most the teacher's there."""
+    if not sae.gate.exact_zeros:
+        data = list(chunks(Shards(threshold)))
+        sae.eps = 0.0
+        sae.eps = smallest_eps(sae, data, mean_l0(teacher, data))

@@ -1,0 +1,1 @@
+"""Copy a teacher, calibrate its new gate, fine-tune; and the control arms beside it."""

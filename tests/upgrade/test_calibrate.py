@@ -1,0 +1,104 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.rational import Rational
+from rsae.gates.relu import ReLU
+from rsae.gates.topk import TopK
+from rsae.rational import safe_pade, targets
+from rsae.rational.minimax import minimax
+from rsae.upgrade.calibrate import Histogram, calibrate, histogram, imitated, topk_threshold
+
+JUMP = safe_pade.from_fit(minimax(targets.jumprelu(0.1, 0.02), 9, 8))
+RELU = safe_pade.from_fit(minimax(targets.relu(), 3, 2))
+
+
+def data(d_in, n=3000):
+    return list(torch.randn(n, d_in, generator=torch.Generator().manual_seed(3)).split(1000))
+
+
+def upgraded(sae, form, tau, per_feature):
+    gate = imitated(sae, data(sae.d_in), tau, per_feature)
+    moved = calibrate(form, histogram(sae, data(sae.d_in), gate))
+    sae.gate = Rational(moved.form, gate.scale * moved.c_in, gate.scale * moved.c_out)
+    return moved
+
+
+def test_topk_threshold_keeps_k_on_average(make_sae):
+    sae = make_sae(TopK(3))
+    tau = topk_threshold(sae, data(sae.d_in))
+    kept = sum(int((sae.preactivations(x) > tau).sum()) for x in data(sae.d_in))
+    assert kept == 3 * 3000
+
+
+def test_topk_threshold_needs_k_positive_preactivations(make_sae):
+    sae = make_sae(TopK(30))
+    with torch.no_grad():
+        sae.b_enc -= 1
+    with pytest.raises(ValueError, match="TopK keeps 30"):
+        topk_threshold(sae, data(sae.d_in))
+
+
+def test_relu_calibration_removes_most_of_the_minimax_fits_leak(make_sae):
+    sae = make_sae(ReLU())
+    with torch.no_grad():
+        sae.b_enc -= 1.5  # mostly inactive, as a trained SAE is
+    codes = [sae.encode(x) for x in data(sae.d_in)]
+    moved = upgraded(sae, RELU, 0.0, per_feature=False)
+    assert moved.error_after < 0.5 * moved.error_before
+    # the stated error is that of the codes themselves, relative to the common scale
+    gap = torch.cat([sae.encode(x) - z for x, z in zip(data(sae.d_in), codes, strict=True)])
+    scale = max(float(sae.preactivations(x).abs().max()) for x in data(sae.d_in))
+    rms = float(gap.square().mean().sqrt()) / scale
+    assert moved.error_after == pytest.approx(rms, rel=0.05)
+
+
+def test_one_shared_rational_serves_every_jumprelu_threshold(make_sae):
+    thresholds = torch.linspace(0.3, 2, 32)
+    sae = make_sae(JumpReLU(thresholds))
+    codes = torch.cat([sae.encode(x) for x in data(sae.d_in)])
+    h = torch.cat([sae.preactivations(x) for x in data(sae.d_in)])
+    gate = imitated(sae, data(sae.d_in), 0.1, per_feature=True)
+
+    sae.gate = Rational(JUMP, gate.scale, gate.scale)
+    before = torch.cat([sae.encode(x) for x in data(sae.d_in)]) - codes
+    # in h the fit's gap is theta ± 20%, its error 2.1097e-4 · theta / 0.1; 1e-5 is fp32
+    asked = (h / thresholds - 1).abs() > 0.2
+    assert (before.abs() / thresholds)[asked].max() < 2.1097e-3 + 1e-5
+
+    moved = calibrate(JUMP, histogram(sae_with(sae, JumpReLU(thresholds)), data(sae.d_in), gate))
+    sae.gate = Rational(moved.form, gate.scale * moved.c_in, gate.scale * moved.c_out)
+    after = torch.cat([sae.encode(x) for x in data(sae.d_in)]) - codes
+    assert after.square().sum() < 0.8 * before.square().sum()
+
+
+def sae_with(sae, gate):
+    twin = copy.copy(sae)
+    twin._modules = dict(sae._modules) | {"gate": gate}
+    return twin
+
+
+def test_no_active_mass_is_refused(make_sae):
+    sae = make_sae(ReLU())
+    with torch.no_grad():
+        sae.b_enc -= 100
+    with pytest.raises(ValueError, match="no active mass"):
+        histogram(sae, data(sae.d_in), imitated(sae, data(sae.d_in), 0.0, per_feature=False))
+
+
+def test_thresholds_that_are_all_zero_are_refused(make_sae):
+    with pytest.raises(ValueError, match="kind: relu"):
+        imitated(make_sae(JumpReLU(torch.zeros(32))), [], 0.1, per_feature=True)
+
+
+def test_least_squares_never_ends_above_its_start():
+    rng = np.random.default_rng(0)
+    centers = np.linspace(-1, 1.5, 500)
+    for _ in range(5):
+        weights = rng.random(500)
+        hist = Histogram(centers, weights / weights.sum(), np.where(centers > 0.1, centers, 0.0))
+        moved = calibrate(JUMP, hist)
+        assert moved.error_after <= moved.error_before
