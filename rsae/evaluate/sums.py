@@ -1,0 +1,49 @@
+"""Per-document sums on disk: one Parquet file per pair and judgement, one row per document."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rsae.files import replacing
+
+
+class Cell(NamedTuple):
+    """Who was judged, and on which codes."""
+
+    arm: str
+    seed: int
+    support: str  # raw or hard
+
+
+def write(path: Path, tables: Mapping[Cell, Mapping[str, np.ndarray]]) -> None:
+    """Columns lead with n_doc; boolean matrices are packed to bytes, row by row."""
+    parts = []
+    for cell, columns in tables.items():
+        n_doc = len(next(iter(columns.values())))
+        arrays: dict[str, object] = {k: [v] * n_doc for k, v in cell._asdict().items()}
+        arrays["document"] = np.arange(n_doc)
+        for name, values in columns.items():
+            packed = [np.packbits(row).tobytes() for row in values] if values.ndim == 2 else values
+            arrays[name] = packed
+        parts.append(pa.table(arrays))
+    with replacing(path) as temporary:
+        pq.write_table(pa.concat_tables(parts), temporary, compression="zstd")
+
+
+def read(path: Path) -> dict[Cell, dict[str, np.ndarray]]:
+    """Inverse of :func:`write`; packed matrices come back as uint8 [n_doc, bits]."""
+    frame = pq.read_table(path).to_pandas()
+    result = {}
+    for key, group in frame.groupby(["arm", "seed", "support"], sort=False):
+        columns = {}
+        for name in group.columns.drop(["arm", "seed", "support", "document"]):
+            values = group[name].to_numpy()
+            if isinstance(values[0], bytes):
+                values = np.stack([np.unpackbits(np.frombuffer(v, np.uint8)) for v in values])
+            columns[str(name)] = values
+        result[Cell(*key)] = columns  # type: ignore[misc]
+    return result

@@ -1,0 +1,1 @@
+"""From per-document sums to numbers with intervals, and from numbers to tables."""

@@ -1,0 +1,128 @@
+"""The long table: one row per number."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rsae.evaluate import sums
+from rsae.report.bootstrap import interval, resamples
+from rsae.report.metrics import COMPARED, METRICS, RECONSTRUCTION
+
+COLUMNS = (
+    "suite", "host", "teacher", "arm", "seed", "support", "metric", "value", "unit",
+    "ci_low", "ci_high", "n_tok", "metric_version",
+)  # fmt: skip
+
+
+ROUNDING = 1e-9  # relative size below which a difference is arithmetic
+
+
+class Pair(NamedTuple):
+    """Everything that was measured of one (host, teacher)."""
+
+    host: str
+    teacher: str
+    cells: dict[sums.Cell, dict[str, np.ndarray]]
+    seed: int  # of the bootstrap
+
+    @property
+    def n_doc(self) -> int:
+        """Test documents."""
+        return len(next(iter(self.cells.values()))["n_tok"])
+
+    def weights(self) -> np.ndarray:
+        """The value itself first, then the resamples; [1 + draws, n_doc]."""
+        return np.vstack([np.ones(self.n_doc), resamples(self.n_doc, self.seed)])
+
+
+def read_pair(host: str, teacher: str, reconstruction: Path, downstream: Path, seed: int) -> Pair:
+    """Join the two judgements of a pair.
+
+    Raises:
+        ValueError: they do not cover the same cells, or documents.
+    """
+    left, right = sums.read(reconstruction), sums.read(downstream)
+    if set(left) != set(right):
+        odd = sorted(set(left) ^ set(right))
+        raise ValueError(f"{reconstruction} and {downstream} disagree on {odd}; delete both and run again")
+    if len({len(c["n_tok"]) for c in left.values()} | {len(c["n_pred"]) for c in right.values()}) != 1:
+        raise ValueError(f"{reconstruction} and {downstream} were made from other documents; delete both")
+    return Pair(host, teacher, {cell: left[cell] | right[cell] for cell in left}, seed)
+
+
+def rows(suite: str, pair: Pair) -> Iterator[dict[str, object]]:
+    """All rows of a pair.
+
+    Raises:
+        ValueError: a value is not finite; the message names the cell.
+    """
+    weights = pair.weights()
+    for cell, columns in pair.cells.items():
+        for name, metric in METRICS.items():
+            values = metric.value(columns, weights)
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name} of {pair.host}/{pair.teacher}/{cell} is not finite; nothing is tabled")
+            low, high = interval(values[0], values[1:])
+            n_tok = columns["n_tok" if name in RECONSTRUCTION else "n_pred"].sum()
+            yield dict(
+                zip(
+                    COLUMNS,
+                    (suite, pair.host, pair.teacher, *cell, name, float(values[0]), metric.unit, low, high,
+                     int(n_tok), metric.version),
+                    strict=True,
+                )
+            )  # fmt: skip
+
+
+class Comparison(NamedTuple):
+    """Arm minus baseline, both averaged over seeds, on the same documents."""
+
+    host: str
+    teacher: str
+    arm: str
+    baseline: str
+    support: str
+    metric: str
+    difference: float
+    ci_low: float
+    ci_high: float
+    verdict: str  # win, tie, loss
+    l0_exceeded: bool  # the arm's mean L0 on these codes is above the baseline's
+
+
+def comparisons(pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft")) -> Iterator[Comparison]:
+    """Every arm against each baseline on what the paper counts; win or loss when 0 is excluded."""
+    weights = pair.weights()
+    arms = list(dict.fromkeys(c.arm for c in pair.cells))
+
+    def mean(arm: str, support: str, metric: str) -> np.ndarray:
+        members = [c for k, c in pair.cells.items() if (k.arm, k.support) == (arm, support)]
+        return np.mean([METRICS[metric].value(c, weights) for c in members], axis=0)
+
+    for support in ("raw", "hard"):
+        values = {(a, m): mean(a, support, m) for a in arms for m in COMPARED}
+        for baseline in baselines:
+            for arm in arms:
+                if arm in ("teacher", baseline) or baseline not in arms:
+                    continue
+                exceeded = bool(values[arm, "l0"][0] > values[baseline, "l0"][0])
+                for metric in COMPARED:
+                    difference = values[arm, metric] - values[baseline, metric]
+                    low, high = interval(difference[0], difference[1:])
+                    verdict = "tie"
+                    # TopK's L0 is k in every arm; the last bit of a sum is no difference
+                    rounding = ROUNDING * abs(values[baseline, metric][0])
+                    if low > rounding or high < -rounding:
+                        verdict = "win" if np.sign(low) == METRICS[metric].better else "loss"
+                    yield Comparison(
+                        pair.host, pair.teacher, arm, baseline, support, metric,
+                        float(difference[0]), low, high, verdict, exceeded,
+                    )  # fmt: skip
+
+
+def frame(suite: str, pairs: list[Pair]) -> pd.DataFrame:
+    """``cells.csv`` as a data frame."""
+    return pd.DataFrame([r for pair in pairs for r in rows(suite, pair)], columns=list(COLUMNS))

@@ -1,0 +1,69 @@
+"""Every metric as a function of weighted per-document sums: definition, unit, direction, version.
+
+Weights of 1 give the value itself, multinomial counts a bootstrap resample of documents. All
+ratios are ratios of pooled sums, so no metric depends on batch size or shard order.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+Columns = Mapping[str, np.ndarray]
+Weights = Float[np.ndarray, "n_draw n_doc"]
+Values = Float[np.ndarray, " n_draw"]
+
+
+class Metric(NamedTuple):
+    """``better`` is -1 where less is better, +1 where more is, 0 where it is only a reference."""
+
+    unit: str
+    better: int
+    version: int
+    value: Callable[[Columns, Weights], Values]
+
+
+def _ratio(numerator: str, denominator: str) -> Callable[[Columns, Weights], Values]:
+    return lambda c, w: (w @ c[numerator]) / (w @ c[denominator])
+
+
+def _alive(c: Columns, w: Weights) -> Values:
+    # a feature is alive in a resample if it fired in any document that was drawn
+    fired: UInt8[np.ndarray, "n_doc bits"] = c["fired"]
+    drawn = (w > 0).astype(np.float32) @ fired.astype(np.float32)
+    return (drawn > 0).sum(1) / float(c["d_sae"][0])
+
+
+def _recovered(reference: str) -> Callable[[Columns, Weights], Values]:
+    def value(c: Columns, w: Weights) -> Values:
+        ablated, spliced, clean = w @ c[reference], w @ c["ce_spliced"], w @ c["ce_clean"]
+        return (ablated - spliced) / (ablated - clean)
+
+    return value
+
+
+RECONSTRUCTION = {
+    "mse_sum": Metric("activation² per token, summed over d_in", -1, 1, _ratio("sse", "n_tok")),
+    "mse_mean": Metric(
+        "activation² per token and dimension", -1, 1, lambda c, w: (w @ c["sse"]) / (w @ c["n_tok"]) / c["d_in"][0]
+    ),
+    "fvu": Metric("fraction", -1, 1, _ratio("sse", "sst")),
+    "l0": Metric("features per token", -1, 1, _ratio("active", "n_tok")),
+    "alive": Metric("fraction", +1, 1, _alive),
+}
+DOWNSTREAM = {
+    "ce_clean": Metric("nats per token", 0, 1, _ratio("ce_clean", "n_pred")),
+    "ce_spliced": Metric("nats per token", -1, 1, _ratio("ce_spliced", "n_pred")),
+    "ce_zero": Metric("nats per token", 0, 1, _ratio("ce_zero", "n_pred")),
+    "ce_mean": Metric("nats per token", 0, 1, _ratio("ce_mean", "n_pred")),
+    "delta_ce": Metric(
+        "nats per token", -1, 1, lambda c, w: (w @ c["ce_spliced"] - w @ c["ce_clean"]) / (w @ c["n_pred"])
+    ),
+    "loss_recovered_zero": Metric("fraction", +1, 1, _recovered("ce_zero")),
+    "loss_recovered_mean": Metric("fraction", +1, 1, _recovered("ce_mean")),
+    "kl": Metric("nats per token", -1, 1, _ratio("kl", "n_pred")),
+}
+METRICS = RECONSTRUCTION | DOWNSTREAM
+# what the paper counts as cells: 8 pairs x 3 and 8 pairs x 2
+COMPARED = ("mse_sum", "l0", "alive", "delta_ce", "loss_recovered_zero")

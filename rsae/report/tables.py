@@ -1,0 +1,109 @@
+"""Markdown tables that a person reads: reconstruction, downstream, win / tie / loss."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from tabulate import tabulate
+
+from rsae.report.bootstrap import interval
+from rsae.report.cells import Comparison, Pair
+from rsae.report.metrics import COMPARED, METRICS
+
+
+class Cost(NamedTuple):
+    """What an arm costs: parameters beyond the teacher's, mean seconds of fine-tuning per seed."""
+
+    added_parameters: int
+    seconds: float | None  # None where nothing was trained
+
+
+Costs = Mapping[tuple[str, str, str], Cost]  # by (host, teacher, arm)
+
+RULE = """\
+`hard` codes are exactly 0 outside the declared support, and every number of their row uses those
+very codes; `raw` codes are the gate's own output. Brackets: 95% interval, bootstrap over test
+documents. Arms with several seeds show the mean over seeds.
+"""
+
+
+def measured(title: str, pairs: Sequence[Pair], metrics: Sequence[str], costs: Costs) -> str:
+    """One table per pair, one row per (arm, support)."""
+    parts = [f"# {title}\n", RULE]
+    for pair in pairs:
+        weights = pair.weights()
+        table = []
+        for arm, support in dict.fromkeys((c.arm, c.support) for c in pair.cells):
+            members = [c for k, c in pair.cells.items() if (k.arm, k.support) == (arm, support)]
+            row: list[str] = [arm, support, str(len(members))]
+            for name in metrics:
+                values = np.mean([METRICS[name].value(c, weights) for c in members], axis=0)
+                low, high = interval(values[0], values[1:])
+                row.append(f"{_number(values[0])} [{_number(low)}, {_number(high)}]")
+            cost = costs[pair.host, pair.teacher, arm]
+            row += [f"{cost.added_parameters:+d}" if cost.added_parameters else "0"]
+            row += ["" if cost.seconds is None else f"{cost.seconds:.0f}"]
+            table.append(row)
+        columns = next(iter(pair.cells.values()))
+        n_tok = int(columns["n_tok"].sum())
+        parts.append(
+            f"## {pair.host} / {pair.teacher}\n\n"
+            f"{pair.n_doc} test documents, {n_tok} activations, {int(columns['n_pred'].sum())} predictions.\n"
+        )
+        headers = ["arm", "codes", "seeds", *metrics, "added parameters", "fine-tune s"]
+        parts.append(tabulate(table, headers, tablefmt="github", disable_numparse=True) + "\n")
+    parts.append("Units: " + "; ".join(f"{m}: {METRICS[m].unit}" for m in metrics) + ".\n")
+    return "\n".join(parts)
+
+
+def win_loss(comparisons: Sequence[Comparison]) -> str:
+    """Verdicts against the teacher and against the teacher that got the same fine-tune."""
+    parts = [
+        "# Win / tie / loss\n",
+        "A win or loss is a paired 95% interval (bootstrap over test documents, seeds averaged)\n"
+        "that excludes 0; in brackets the difference, arm minus baseline, in the metric's unit.\n"
+        "`win*` is a win of an arm whose L0 on these codes is above the baseline's: it does not count,\n"
+        "for it was paid for with more active features.\n",
+    ]
+    questions = {
+        "teacher": "Against the untuned teacher (the paper's question)",
+        "teacher_ft": "Against the teacher that got the same fine-tune (the honest one)",
+    }
+    for baseline, question in questions.items():
+        chosen = [c for c in comparisons if c.baseline == baseline]
+        keys = dict.fromkeys((c.host, c.teacher, c.arm, c.support) for c in chosen)
+        table = []
+        for key in keys:
+            cells = {c.metric: c for c in chosen if (c.host, c.teacher, c.arm, c.support) == key}
+            table.append([*key, *(_verdict(cells[m]) for m in COMPARED)])
+        parts.append(f"## {question}\n")
+        headers = ["host", "teacher", "arm", "codes", *COMPARED]
+        parts.append(tabulate(table, headers, tablefmt="github", disable_numparse=True) + "\n")
+        parts.append(_count(chosen))
+    return "\n".join(parts)
+
+
+def _verdict(c: Comparison) -> str:
+    mark = "*" if c.verdict == "win" and c.l0_exceeded and c.metric != "l0" else ""
+    return f"{c.verdict}{mark} ({_number(c.difference, signed=True)})"
+
+
+def _count(chosen: Iterable[Comparison]) -> str:
+    by_arm: dict[tuple[str, str], Counter[str]] = {}
+    for c in chosen:
+        void = c.verdict == "win" and c.l0_exceeded and c.metric != "l0"
+        by_arm.setdefault((c.arm, c.support), Counter())["win*" if void else c.verdict] += 1
+    kinds = ("win", "tie", "loss", "win*")
+    table = [[arm, support, *(n[k] for k in kinds)] for (arm, support), n in by_arm.items()]
+    return (
+        "Counted over all pairs and metrics:\n\n" + tabulate(table, ["arm", "codes", *kinds], tablefmt="github") + "\n"
+    )
+
+
+def _number(value: float, signed: bool = False) -> str:
+    """Four significant digits, without an exponent for what people read as plain numbers."""
+    if value == 0:
+        return "0"
+    digits = max(0, 3 - int(np.floor(np.log10(abs(value)))))
+    return f"{value:{'+' if signed else ''}.{min(digits, 7)}f}"

@@ -1,0 +1,44 @@
+"""MSE, L0 and alive of every SAE of a pair, on the test documents."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsae.evaluate import sums
+from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
+from rsae.progress import progress
+from rsae.sae import SAE
+from rsae.shards import Shards
+from rsae.stages.common import CHUNK
+
+
+def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path) -> None:
+    """``saes`` maps (arm, seed) to the folder of an SAE; both supports of each are judged."""
+    torch.set_num_threads(1)
+    shards = Shards(test)
+    mean = site_mean(shards.blocks())
+    tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
+    for (arm, seed), folder in progress(saes.items(), len(saes), "reconstruction"):
+        sae = SAE.load(folder)
+        if sae.d_in != shards.d_in:
+            raise ValueError(f"{folder} has d_in={sae.d_in}, the test activations {shards.d_in}; wrong hook?")
+        for support in ("raw", "hard"):
+            cell = sums.Cell(arm, seed, support)
+            if support == "hard" and sae.eps == 0:  # the codes are the same ones
+                tables[cell] = tables[cell._replace(support="raw")]
+                continue
+            result = reconstruction_sums(sae, _pieces(shards), mean, len(shards.documents), support == "hard")
+            n_doc = len(shards.documents)
+            widths = {"d_in": np.full(n_doc, sae.d_in), "d_sae": np.full(n_doc, sae.d_sae)}
+            tables[cell] = result._asdict() | widths
+    sums.write(out, tables)
+
+
+def _pieces(shards: Shards) -> Iterator[tuple[np.ndarray, Tensor]]:
+    for block in shards.blocks():
+        for i in range(0, len(block.x), CHUNK):
+            part = slice(i, i + CHUNK)
+            yield block.document[part], torch.from_numpy(block.x[part].astype(np.float32))

@@ -1,0 +1,91 @@
+"""Under which conditions a suite's tables were made."""
+
+import csv
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsae.files import write_json
+from rsae.provenance import ROOT
+
+PACKAGES = (
+    "torch", "transformers", "transformer_lens", "sae_lens", "datasets", "numpy", "scipy", "pandas", "pyarrow",
+    "safetensors", "snakemake",
+)  # fmt: skip
+
+
+def run(
+    benchmarks: Path,
+    reports: Sequence[Path],
+    text_manifest: Path,
+    out: Path,
+    *,
+    suite: str,
+    config_digest: str,
+    lock_digest: str,
+) -> None:
+    """Gather commit, digests, device, versions, gate path, wall time and peak memory per rule."""
+    trained = [json.loads(p.read_text()) for p in reports]
+    card: dict[str, Any] = {
+        "suite": suite,
+        "commit": _commit(),
+        "lock_digest": lock_digest,
+        "config_digest": config_digest,
+        "text": json.loads(text_manifest.read_text()),
+        "device": _device(),
+        "python": platform.python_version(),
+        "versions": {p: version(p) for p in PACKAGES},
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "gate_paths": sorted({t["gate_path"] for t in trained}),
+        "torch_threads": sorted({t["torch_threads"] for t in trained}),
+        "tokens_trained": sorted({t["tokens_trained"] for t in trained}),
+        "tokens_distinct": sorted({t["tokens_distinct"] for t in trained}),
+        "passes": sorted({round(t["passes"], 3) for t in trained}),
+        "rules": _rules(benchmarks),
+    }
+    write_json(out, card)
+
+
+def _commit() -> str:
+    """The checkout's commit, marked when files differ from it; "unknown" outside a repository."""
+    try:
+        call = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    names = (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name"))
+    return f"CPU: {next(names, platform.machine())}"
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def _rules(folder: Path) -> Mapping[str, Mapping[str, float]]:
+    """Per rule: jobs, summed and largest wall time in seconds, largest resident memory in MB."""
+    rules: dict[str, dict[str, float]] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        with open(path) as file:
+            row = next(csv.DictReader(file, delimiter="\t"))
+        rule = rules.setdefault(
+            path.relative_to(folder).parts[0].removesuffix(".tsv"), {"jobs": 0, "s": 0.0, "s_max": 0.0, "rss_mb": 0.0}
+        )
+        seconds, memory = float(row["s"]), row["max_rss"]
+        rule["jobs"] += 1
+        rule["s"] = round(rule["s"] + seconds, 2)
+        rule["s_max"] = max(rule["s_max"], round(seconds, 2))
+        if memory not in ("-", "NA"):  # jobs shorter than the sampling interval have none
+            rule["rss_mb"] = max(rule["rss_mb"], float(memory))
+    return rules

@@ -1,0 +1,66 @@
+"""Per-document sums to ``cells.csv`` and to the three tables that a person reads."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+from rsae.files import replacing
+from rsae.report import cells, tables
+from rsae.report.metrics import DOWNSTREAM, RECONSTRUCTION
+from rsae.report.tables import Cost
+
+GATE = ("threshold", "num", "den", "c_in", "c_out")
+SHOWN = [m for m in DOWNSTREAM if m not in ("ce_zero", "ce_mean")]
+
+
+def run(
+    sums: Mapping[tuple[str, str], Mapping[str, Path]],
+    saes: Mapping[tuple[str, str, str, int], tuple[Path, Path | None]],
+    out: Path,
+    *,
+    suite: str,
+    seeds: Mapping[str, int],
+) -> None:
+    """``saes`` maps (host, teacher, arm, seed) to the SAE's folder and its training report."""
+    pairs = [
+        cells.read_pair(h, t, files["reconstruction"], files["downstream"], seeds[f"{h}/{t}"])
+        for (h, t), files in sums.items()
+    ]
+    frame = cells.frame(suite, pairs)
+    compared = [c for pair in pairs for c in cells.comparisons(pair)]
+    cost = _costs(saes)
+    texts = {
+        "reconstruction.md": tables.measured("Reconstruction", pairs, list(RECONSTRUCTION), cost),
+        "downstream.md": tables.measured("Downstream", pairs, SHOWN, cost),
+        "win_loss.md": tables.win_loss(compared),
+    }
+    with replacing(out / "cells.csv") as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.9g")
+    for name, text in texts.items():
+        with replacing(out / name) as temporary:
+            temporary.write_text(text)
+
+
+def _costs(saes: Mapping[tuple[str, str, str, int], tuple[Path, Path | None]]) -> dict[tuple[str, str, str], Cost]:
+    seconds: dict[tuple[str, str, str], list[float]] = {}
+    parameters: dict[tuple[str, str, str], int] = {}
+    for (h, t, a, _), (folder, report) in saes.items():
+        parameters[h, t, a] = _gate_parameters(folder)
+        if report is not None:
+            seconds.setdefault((h, t, a), []).append(json.loads(report.read_text())["seconds"])
+    return {
+        (h, t, a): Cost(
+            parameters[h, t, a] - parameters[h, t, "teacher"],
+            float(np.mean(seconds[h, t, a])) if (h, t, a) in seconds else None,
+        )
+        for h, t, a in parameters
+    }
+
+
+def _gate_parameters(folder: Path) -> int:
+    """Numbers that the gate of a saved SAE holds; read from the file's header alone."""
+    with safe_open(folder / "sae_weights.safetensors", "np") as file:
+        return sum(int(np.prod(file.get_slice(k).get_shape())) for k in file.keys() if k in GATE)  # noqa: SIM118

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from rsae.evaluate.sums import Cell
+from rsae.report.bootstrap import interval, resamples
+from rsae.report.cells import COLUMNS, Pair, comparisons, frame
+
+N_DOC = 200
+
+
+def pair(**arms):
+    """A synthetic pair: {arm: (mse, l0)}, noise shared by all arms as documents share it."""
+    rng = np.random.default_rng(0)
+    noise = rng.gamma(5, 1, N_DOC)
+    n_tok = rng.integers(20, 60, N_DOC).astype(float)
+    cells = {}
+    for arm, (mse, l0) in arms.items():
+        for support in ("raw", "hard"):
+            cells[Cell(arm, 0, support)] = {
+                "n_tok": n_tok,
+                "sse": mse * n_tok * noise / 5,
+                "sst": 100 * n_tok,
+                "active": l0 * n_tok,
+                "fired": np.ones((N_DOC, 8), np.uint8),
+                "d_in": np.full(N_DOC, 4),
+                "d_sae": np.full(N_DOC, 8),
+                "n_pred": n_tok,
+                "ce_clean": 3 * n_tok,
+                "ce_spliced": (3 + mse / 100) * n_tok,
+                "ce_zero": 8 * n_tok,
+                "ce_mean": 7 * n_tok,
+                "kl": mse / 100 * n_tok,
+            }
+    return Pair("h", "t", cells, seed=0)
+
+
+def test_cells_have_the_promised_columns_one_row_per_number():
+    table = frame("s", [pair(teacher=(5, 20), rsae=(4, 20))])
+    assert tuple(table.columns) == COLUMNS
+    assert len(table) == 2 * 2 * 13
+    assert not table.duplicated(["host", "teacher", "arm", "seed", "support", "metric"]).any()
+    slack = 1e-12 * table.value
+    assert ((table.ci_low - slack <= table.value) & (table.value <= table.ci_high + slack)).all()
+
+
+def test_a_planted_nan_is_caught_and_named():
+    broken = pair(teacher=(5, 20), rsae=(float("nan"), 20))
+    with pytest.raises(ValueError, match="mse_sum of h/t.*rsae"):
+        frame("s", [broken])
+
+
+def verdicts(p, baseline="teacher"):
+    return {(c.arm, c.metric): c for c in comparisons(p) if c.baseline == baseline and c.support == "hard"}
+
+
+def test_win_tie_and_loss():
+    found = verdicts(pair(teacher=(5, 20), teacher_ft=(5, 20), better=(4.9, 19), worse=(5.1, 21)))
+    assert found["better", "mse_sum"].verdict == "win"
+    assert found["better", "l0"].verdict == "win"
+    assert found["better", "alive"].verdict == "tie"
+    assert found["worse", "mse_sum"].verdict == "loss"
+    assert found["worse", "loss_recovered_zero"].verdict == "loss"
+    assert found["teacher_ft", "mse_sum"].verdict == "tie"
+
+
+def test_a_win_that_was_bought_with_active_features_is_marked():
+    found = verdicts(pair(teacher=(5, 20), leaky=(4, 8192), honest=(4, 20)))
+    assert found["leaky", "mse_sum"].verdict == "win"
+    assert found["leaky", "mse_sum"].l0_exceeded
+    assert not found["honest", "mse_sum"].l0_exceeded
+
+
+def test_the_interval_covers_as_often_as_it_says():
+    # the mean of n exponential documents: coverage of a 95% bootstrap interval is near, a bit below, 95%
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(300):
+        x = rng.exponential(size=80)
+        w = resamples(80, trial, 400)
+        low, high = interval(x.mean(), (w @ x) / 80)
+        covered += low <= 1 <= high
+    assert 0.89 <= covered / 300 <= 0.98
