@@ -1,0 +1,1 @@
+"""How the committed host and teachers were made; the main job never runs this."""

@@ -1,0 +1,29 @@
+"""Train the embedded host and write its card."""
+
+import json
+from pathlib import Path
+
+from rsae.config import HostRecipe
+from rsae.docstrings import Document
+from rsae.embedded.host import train_host
+from rsae.files import replacing, sha256
+
+
+def run(train: Path, validation: Path, out: Path, *, seed: int, **recipe: object) -> None:
+    """``recipe`` holds the fields of :class:`rsae.config.HostRecipe`."""
+    with replacing(out) as temporary:
+        facts = train_host(
+            HostRecipe.model_validate(recipe), seed, read_documents(train), read_documents(validation), temporary
+        )
+        write_card(temporary, {"recipe": recipe, "seed": seed, **facts})
+
+
+def read_documents(path: Path) -> list[Document]:
+    """Documents of a split."""
+    return [Document(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def write_card(folder: Path, facts: dict[str, object]) -> None:
+    """``card.json``: how the files beside it were made, and their digests."""
+    files = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.is_file()}
+    (folder / "card.json").write_text(json.dumps({**facts, "sha256": files}, indent=1) + "\n")
