@@ -1,0 +1,41 @@
+# The benchmark as a graph: text -> tokens -> activations -> gate fits -> upgrades -> judgements -> tables.
+# Targets: a suite (embedded, quick), a host of a suite, a file, or nothing for the embedded suite.
+import sys
+
+sys.path.insert(0, str(workflow.basedir))
+
+from rsae.plan import HOST_FILES, INIT_ARMS, SAE_FILES, TABLES, TEXT_SPLITS, TUNED_ARMS
+from rsae.plan import load_assets_plan, load_plans, stage_digest
+
+
+configfile: "config/config.yaml"
+
+
+container: config["container"]
+
+
+PLANS = load_plans()
+ASSETS = load_assets_plan()
+
+
+wildcard_constraints:
+    suite="|".join(PLANS),
+    host=r"[\w.-]+",
+    teacher=r"[\w.-]+",
+    split=r"\w+",
+    arm=r"\w+",
+    seed=r"\d+",
+    p=r"\d+",
+    q=r"\d+",
+
+
+rule all:
+    input:
+        PLANS["embedded"].targets(),
+
+
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/upgrade.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/targets.smk"
+include: "workflow/rules/embedded_assets.smk"

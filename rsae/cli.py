@@ -1,0 +1,186 @@
+"""``python -m rsae STAGE``: every rule of the workflow is one of these commands."""
+
+import errno
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_plans
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Rational sparse autoencoders: fit a gate, upgrade a teacher, judge both honestly. "
+    "Every stage reads files and writes files; which ones follows from config/suites/*.yaml.",
+)
+
+Suite = Annotated[str, typer.Option(help="Name of a file in config/suites, without .yaml.")]
+Host = Annotated[str, typer.Option(help="Host, as named in a suite (names are unique across suites).")]
+Teacher = Annotated[str, typer.Option(help="Teacher, as named under the host.")]
+Arm = Annotated[str, typer.Option(help="Arm, as listed under the teacher.")]
+Seed = Annotated[int, typer.Option(help="Seed of the fine-tune.")]
+Split = Annotated[str, typer.Option(help="test, threshold, calibration or finetune.")]
+Results = Annotated[Path, typer.Option(help="Folder of all results.")]
+RESULTS = Path("results")
+
+
+def _plan(suite: str, results: Path) -> Plan:
+    plans = load_plans(results=results)
+    if suite not in plans:
+        raise ValueError(f"no suite {suite!r} in {CONFIG / 'suites'}; there are {', '.join(plans)}")
+    return plans[suite]
+
+
+def _plan_of(host: str, results: Path) -> Plan:
+    plans = load_plans(results=results)
+    for plan in plans.values():
+        if host in plan.suite.hosts:
+            return plan
+    known = ", ".join(h for plan in plans.values() for h in plan.suite.hosts)
+    raise ValueError(f"no host {host!r} in {CONFIG / 'suites'}; there are {known}")
+
+
+def _do(job: Job) -> Any:
+    missing = [str(path) for path in job.inputs if not path.exists()]
+    if missing:
+        raise ValueError(f"{missing[0]} does not exist; make it with `snakemake {missing[0]}`")
+    return importlib.import_module(f"rsae.stages.{job.stage}").run(**job.arguments, **job.settings)
+
+
+@app.command()
+def text(suite: Suite, results: Results = RESULTS) -> None:
+    """Docstrings of pinned packages to documents, deduplicated and split by module."""
+    _do(_plan(suite, results).text())
+
+
+@app.command()
+def tokens(host: Host, split: Split, results: Results = RESULTS) -> None:
+    """Documents of a split to token rows of the host."""
+    _do(_plan_of(host, results).tokens(host, split))
+
+
+@app.command()
+def harvest(host: Host, split: Split, results: Results = RESULTS) -> None:
+    """Residual activations of a split to Parquet shards."""
+    _do(_plan_of(host, results).harvest(host, split))
+
+
+@app.command("fit-gate")
+def fit_gate(
+    target: Annotated[str, typer.Option(help="relu, jumprelu or sign.")],
+    degree: Annotated[tuple[int, int], typer.Option(help="Degrees of numerator and denominator.")],
+    theta: Annotated[float | None, typer.Option(help="Where the jump is.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Half width of the gap around it.")] = None,
+    json_: Annotated[str, typer.Option("--json", help="File for the record; - prints it.")] = "-",
+) -> None:
+    """Minimax fit of a gate by a rational function."""
+    from rsae.files import write_json
+    from rsae.stages.fit_gate import run
+
+    record = run(target=target, degree=degree, theta=theta, delta=delta)
+    if json_ == "-":
+        print(json.dumps(record, indent=2))
+    else:
+        write_json(json_, record)
+
+
+@app.command("import-teacher")
+def import_teacher(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
+    """Load a teacher through its own library, check it, write it in the common form."""
+    _do(_plan_of(host, results).import_teacher(host, teacher))
+
+
+@app.command()
+def init(host: Host, teacher: Teacher, arm: Arm, results: Results = RESULTS) -> None:
+    """Copy a teacher, replace its gate by the fit, calibrate it on real pre-activations."""
+    _do(_plan_of(host, results).init(host, teacher, arm))
+
+
+@app.command()
+def finetune(host: Host, teacher: Teacher, arm: Arm, seed: Seed = 0, results: Results = RESULTS) -> None:
+    """Fine-tune one arm with one seed."""
+    _do(_plan_of(host, results).finetune(host, teacher, arm, seed))
+
+
+@app.command("evaluate-reconstruction")
+def evaluate_reconstruction(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
+    """MSE, FVU, L0 and alive of all arms of a pair on the test documents."""
+    _do(_plan_of(host, results).evaluate_reconstruction(host, teacher))
+
+
+@app.command("evaluate-downstream")
+def evaluate_downstream(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
+    """Delta CE, loss recovered and KL of all arms of a pair on the test documents."""
+    _do(_plan_of(host, results).evaluate_downstream(host, teacher))
+
+
+@app.command()
+def tables(suite: Suite, results: Results = RESULTS) -> None:
+    """Judgements of all pairs to cells.csv and the tables."""
+    _do(_plan(suite, results).tabulate())
+
+
+@app.command("run-card")
+def run_card(suite: Suite, results: Results = RESULTS) -> None:
+    """Commit, digests, device, versions, time and memory per rule."""
+    _do(_plan(suite, results).run_card())
+
+
+@app.command()
+def show(suite: Suite, results: Results = RESULTS) -> None:
+    """Print a suite's tables."""
+    for path in _plan(suite, results).tables():
+        if path.suffix == ".md":
+            if not path.exists():
+                raise ValueError(f"{path} does not exist; make it with `snakemake {suite}`")
+            print(path.read_text())
+
+
+@app.command("train-text")
+def train_text(results: Results = RESULTS) -> None:
+    """Documents of every split, as the embedded host and teachers were trained on."""
+    _do(load_assets_plan(results).text())
+
+
+@app.command("train-host")
+def train_host(results: Results = RESULTS) -> None:
+    """Train the embedded host again, into results/assets."""
+    _do(load_assets_plan(results).host())
+
+
+@app.command("train-activations")
+def train_activations(split: Split, results: Results = RESULTS) -> None:
+    """Activations that the embedded teachers are trained on."""
+    _do(load_assets_plan(results).activations(split))
+
+
+@app.command("train-teacher")
+def train_teacher(teacher: Teacher, results: Results = RESULTS) -> None:
+    """Train one embedded teacher again, into results/assets."""
+    _do(load_assets_plan(results).teacher(teacher))
+
+
+@app.command("promote-assets")
+def promote_assets(results: Results = RESULTS) -> None:
+    """Copy a finished training of host and teachers over assets/embedded."""
+    from rsae.embedded.promote import promote
+
+    plan = load_assets_plan(results)
+    promote(plan.files(), plan.root, Path("assets/embedded"))
+
+
+def main() -> None:
+    """Run a command; a mistake is one sentence on stderr and exit status 1."""
+    try:
+        app()
+    except ValueError as error:
+        sys.exit(f"rsae: {error}")
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            sys.exit(f"rsae: the disk is full ({error.filename or 'while writing'}); free some space and run again")
+        raise

@@ -1,0 +1,45 @@
+# Text to tokens to residual activations.
+
+
+rule text:
+    output:
+        [f"results/{{suite}}/text/{split}.jsonl" for split in TEXT_SPLITS],
+        "results/{suite}/text/manifest.json",
+    log:
+        "results/logs/{suite}/text.log",
+    benchmark:
+        "results/benchmarks/{suite}/text.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].text().fingerprint,
+    shell:
+        "python -m rsae text --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule tokens:
+    input:
+        lambda w: PLANS[w.suite].tokens(w.host, w.split).inputs,
+    output:
+        "results/{suite}/{host}/tokens/{split}.parquet",
+    log:
+        "results/logs/{suite}/{host}/tokens/{split}.log",
+    benchmark:
+        "results/benchmarks/{suite}/tokens/{host}/{split}.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].tokens(w.host, w.split).fingerprint,
+    shell:
+        "python -m rsae tokens --host {wildcards.host} --split {wildcards.split} > {log} 2>&1"
+
+
+rule harvest:
+    input:
+        lambda w: PLANS[w.suite].harvest(w.host, w.split).inputs,
+    output:
+        directory("results/{suite}/{host}/activations/{split}"),
+    log:
+        "results/logs/{suite}/{host}/harvest/{split}.log",
+    benchmark:
+        "results/benchmarks/{suite}/harvest/{host}/{split}.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].harvest(w.host, w.split).fingerprint,
+    shell:
+        "python -m rsae harvest --host {wildcards.host} --split {wildcards.split} > {log} 2>&1"

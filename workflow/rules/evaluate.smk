@@ -1,0 +1,59 @@
+# Judgements of each pair, and the tables over all pairs of a suite.
+
+
+rule evaluate_reconstruction:
+    input:
+        lambda w: PLANS[w.suite].evaluate_reconstruction(w.host, w.teacher).inputs,
+    output:
+        "results/{suite}/{host}/{teacher}/reconstruction.parquet",
+    log:
+        "results/logs/{suite}/{host}/evaluate_reconstruction/{teacher}.log",
+    benchmark:
+        "results/benchmarks/{suite}/evaluate_reconstruction/{host}/{teacher}.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].evaluate_reconstruction(w.host, w.teacher).fingerprint,
+    shell:
+        "python -m rsae evaluate-reconstruction --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
+
+
+rule evaluate_downstream:
+    input:
+        lambda w: PLANS[w.suite].evaluate_downstream(w.host, w.teacher).inputs,
+    output:
+        "results/{suite}/{host}/{teacher}/downstream.parquet",
+    log:
+        "results/logs/{suite}/{host}/evaluate_downstream/{teacher}.log",
+    benchmark:
+        "results/benchmarks/{suite}/evaluate_downstream/{host}/{teacher}.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].evaluate_downstream(w.host, w.teacher).fingerprint,
+    shell:
+        "python -m rsae evaluate-downstream --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        lambda w: PLANS[w.suite].tabulate().inputs,
+    output:
+        [f"results/{{suite}}/tables/{name}" for name in TABLES],
+    log:
+        "results/logs/{suite}/tables.log",
+    benchmark:
+        "results/benchmarks/{suite}/tables.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].tabulate().fingerprint,
+    shell:
+        "python -m rsae tables --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule run_card:
+    input:
+        lambda w: PLANS[w.suite].run_card().inputs,
+    output:
+        "results/{suite}/run-card.json",
+    log:
+        "results/logs/{suite}/run_card.log",
+    params:
+        made_by=lambda w: PLANS[w.suite].run_card().fingerprint,
+    shell:
+        "python -m rsae run-card --suite {wildcards.suite} > {log} 2>&1"
