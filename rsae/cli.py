@@ -107,6 +107,12 @@ def finetune(host: Host, teacher: Teacher, arm: Arm, seed: Seed = 0, results: Re
     _do(_plan_of(host, results).finetune(host, teacher, arm, seed))
 
 
+@app.command()
+def tune(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
+    """Try the teacher's grid of λ and learning rate on tuning documents; the config is not changed."""
+    _do(_plan_of(host, results).tune(host, teacher))
+
+
 @app.command("evaluate-reconstruction")
 def evaluate_reconstruction(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
     """MSE, FVU, L0 and alive of all arms of a pair on the test documents."""

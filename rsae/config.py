@@ -16,7 +16,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 # what the main job reads; the other splits only ever trained the committed host and teachers
-EVALUATED = ("test", "threshold", "calibration", "finetune")
+EVALUATED = ("test", "threshold", "tuning", "calibration", "finetune")
 
 
 class Strict(BaseModel):
@@ -32,6 +32,13 @@ class Text(Strict):
     shares: dict[str, Share]
 
 
+class Tuning(Strict):
+    """The values that are tried on the ``tuning`` documents for a teacher, all combinations."""
+
+    l1_coefficient: list[Annotated[float, Field(ge=0)]] = Field(min_length=1)
+    lr: list[Rate] = Field(min_length=1)
+
+
 class Teacher(Strict):
     """One SAE to upgrade, with the one λ and the one learning rate that all its arms share."""
 
@@ -40,6 +47,7 @@ class Teacher(Strict):
     l1_coefficient: Annotated[float, Field(ge=0)]
     lr: Rate
     bandwidth: Rate = 0.05  # of the straight-through estimate of JumpReLU thresholds
+    tuning: Tuning | None = None
     arms: list[str] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
                 shutil.rmtree(path)
         else:
             _fsync(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         _fsync(path.parent)
     finally:
         if temporary.is_dir():

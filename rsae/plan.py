@@ -237,6 +237,26 @@ class Plan:
             },
         )
 
+    def tune(self, host: str, teacher: str) -> Job:
+        """λ and learning rate tried on tuning documents, control and paper's arm with one seed."""
+        entry = self.teacher(host, teacher)
+        if entry.tuning is None:
+            raise ValueError(f"{host}/{teacher} has no `tuning` grid in the suite's configuration")
+        job = self.finetune(host, teacher, "rsae", self.suite.seeds[0])
+        tuning = self.activations(host, "tuning")
+        kept = ("order_seed", "steps", "batch", "slow_lr", "decay_share")
+        return Job(
+            "tune",
+            [*job.inputs, tuning],
+            {
+                "starts": {"teacher_ft": job.arguments["teacher"], "rsae": job.arguments["start"]},
+                **{k: job.arguments[k] for k in ("teacher", "activations", "threshold")},
+                "tuning": tuning,
+                "out": self.root / host / teacher / "tuning.json",
+            },
+            {"grid": entry.tuning.model_dump(), **{k: job.settings[k] for k in kept}},
+        )
+
     def evaluate_reconstruction(self, host: str, teacher: str) -> Job:
         """MSE, L0, alive of all SAEs of a pair."""
         cells = self.cells(host, teacher)

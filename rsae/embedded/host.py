@@ -15,7 +15,7 @@ from rsae.config import HostRecipe
 from rsae.docstrings import Document
 from rsae.tokens import Row, TokenRows, batches, tokenise
 
-BOS = "<|bos|>"
+BOS, BOS_ID = "<|bos|>", 0  # special tokens come first in the vocabulary
 
 
 def train_tokenizer(texts: list[str], vocab: int) -> PreTrainedTokenizerFast:
@@ -59,8 +59,8 @@ def train_host(
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=BOS_ID,
+            eos_token_id=BOS_ID,
         )
     )
     decay = [p for p in model.parameters() if p.ndim > 1]

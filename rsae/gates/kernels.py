@@ -136,7 +136,7 @@ class RationalFunction(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (g,) = grads
         h, *parameters = ctx.saved_tensors
-        num, den, inv_c_in, c_out = parameters
+        num, _, inv_c_in, c_out = parameters
         if ctx.compiled:
             dh, sums, z = compile_once(_backward)(g, h, *parameters, *ctx.static)
         else:

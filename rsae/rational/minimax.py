@@ -8,10 +8,11 @@ a handful of exchanges suffice.
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgError, eig, qr
+from scipy.linalg import LinAlgError, eig
 from scipy.optimize import minimize_scalar
 
 from rsae.rational.targets import Target
@@ -52,12 +53,12 @@ def _level(target: Target, points: np.ndarray, p: int, q: int) -> tuple[np.ndarr
     vp, vq = vandermonde[:, : p + 1], vandermonde[:, : q + 1]
     f = target.value(points)
     signs = (-1.0) ** np.arange(len(points))
-    complement = qr(vp)[0][:, p + 1 :]
+    complement = np.linalg.qr(vp, mode="complete")[0][:, p + 1 :]
     left = complement.T @ (f[:, None] * vq)
     right = complement.T @ (signs[:, None] * vq)
     scale = 1 / np.maximum(np.linalg.norm(np.hstack([left, right]), axis=1), 1e-300)
     try:
-        levels, vectors = eig(left * scale[:, None], right * scale[:, None])
+        levels, vectors = eig(left * scale[:, None], right * scale[:, None])  # type: ignore[misc]
     except LinAlgError:
         return None
     grid = np.concatenate([np.linspace(a, b, 2001) for a, b in target.intervals])
@@ -94,7 +95,7 @@ def _error_extrema(target: Target, r: "Fit", points: np.ndarray) -> np.ndarray:
         knots = np.unique(np.r_[low, inner, high])
         if low < target.center < high:
             knots = np.unique(np.r_[knots, target.center])
-        grid = np.unique(np.concatenate([np.linspace(a, b, 40) for a, b in zip(knots[:-1], knots[1:], strict=True)]))
+        grid = np.unique(np.concatenate([np.linspace(a, b, 40) for a, b in pairwise(knots)]))
         e = error(grid)
         slope = np.sign(np.diff(e))
         turns = np.flatnonzero(slope[1:] * slope[:-1] <= 0) + 1
@@ -140,7 +141,7 @@ def _trim(points: np.ndarray, e: np.ndarray, n: int) -> np.ndarray:
             weakest = keep[0] if abs(e[keep[0]]) < abs(e[keep[-1]]) else keep[-1]
             keep.remove(weakest)
             continue
-        pair = [max(abs(e[a]), abs(e[b])) for a, b in zip(keep[:-1], keep[1:], strict=True)]
+        pair = [max(abs(e[a]), abs(e[b])) for a, b in pairwise(keep)]
         j = int(np.argmin(pair))
         ends = (abs(e[keep[0]]), abs(e[keep[-1]]))
         if min(ends) < pair[j]:

@@ -30,21 +30,22 @@ def run(
     torch.set_num_threads(1)
     source = SAE.load(teacher)
     record: dict[str, Any] = json.loads(fit.read_text())
-    form = SafePade(*(np.array(record["safe_pade"][k]) for k in ("num", "den")), record["center"])
+    num, den = (np.array(record["safe_pade"][k]) for k in ("num", "den"))
     tau = record["theta"] or 0.0
     data = list(chunks(Shards(calibration)))
     gate = calibrate.imitated(source, data, tau, per_feature)
-    moved = calibrate.calibrate(form, calibrate.histogram(source, data, gate))
+    moved = calibrate.calibrate(SafePade(num, den, record["center"]), calibrate.histogram(source, data, gate))
+    rational = Rational(moved.form, gate.scale * moved.c_in, gate.scale * moved.c_out)
     copy = SAE(
         source.W_enc,
         source.b_enc,
         source.W_dec,
         source.b_dec,
-        Rational(moved.form, gate.scale * moved.c_in, gate.scale * moved.c_out),
+        rational,
         apply_b_dec_to_input=source.apply_b_dec_to_input,
     )
     settle_support(copy, source, threshold)
-    outside = float(np.mean([copy.gate.outside(copy.preactivations(x)) for x in data]))
+    outside = float(np.mean([rational.outside(copy.preactivations(x)) for x in data]))
     copy.save(
         out,
         {

@@ -146,7 +146,7 @@ def calibrate(form: SafePade, hist: Histogram) -> Calibrated:
         return np.vstack([root[:, None] * main, rigidity * np.eye(len(y))])
 
     origin = np.zeros(n_num + n_den + 2)
-    result = least_squares(residual, origin, jacobian, method="lm", max_nfev=400)
+    result = least_squares(residual, origin, jacobian, method="lm", max_nfev=400)  # type: ignore[arg-type]
     moved, c_in, c_out = unpack(result.x)
 
     def rms(y: np.ndarray) -> float:

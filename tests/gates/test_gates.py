@@ -81,6 +81,7 @@ def test_rational_value_and_every_gradient_agree_with_autograd_in_float64(name, 
     torch.testing.assert_close(z.double(), exact, rtol=1e-5, atol=1e-6)
     (z * weight).sum().backward()
     (exact * weight.double()).sum().backward()
+    assert h1.grad is not None
     torch.testing.assert_close(h1.grad.double(), h2.grad, rtol=1e-4, atol=1e-5)
     for (key, ours), (_, theirs) in zip(gate.named_parameters(), twin.named_parameters(), strict=True):
         torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=1e-4, atol=1e-4, msg=key)

@@ -45,7 +45,7 @@ def test_cells_have_the_promised_columns_one_row_per_number():
 
 def test_a_planted_nan_is_caught_and_named():
     broken = pair(teacher=(5, 20), rsae=(float("nan"), 20))
-    with pytest.raises(ValueError, match="mse_sum of h/t.*rsae"):
+    with pytest.raises(ValueError, match=r"mse_sum of h/t.*rsae"):
         frame("s", [broken])
 
 

@@ -50,7 +50,10 @@ rule train_teacher:
     input:
         lambda w: ASSETS.teacher(w.teacher).inputs,
     output:
-        [f"results/assets/teachers/{{teacher}}/{name}" for name in (*SAE_FILES, "card.json")],
+        [
+            f"results/assets/teachers/{{teacher}}/{name}"
+            for name in (*SAE_FILES, "card.json")
+        ],
     log:
         "results/logs/assets/teachers/{teacher}.log",
     params:

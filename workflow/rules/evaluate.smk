@@ -11,7 +11,9 @@ rule evaluate_reconstruction:
     benchmark:
         "results/benchmarks/{suite}/evaluate_reconstruction/{host}/{teacher}.tsv"
     params:
-        made_by=lambda w: PLANS[w.suite].evaluate_reconstruction(w.host, w.teacher).fingerprint,
+        made_by=lambda w: PLANS[w.suite]
+        .evaluate_reconstruction(w.host, w.teacher)
+        .fingerprint,
     shell:
         "python -m rsae evaluate-reconstruction --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
 
@@ -26,7 +28,9 @@ rule evaluate_downstream:
     benchmark:
         "results/benchmarks/{suite}/evaluate_downstream/{host}/{teacher}.tsv"
     params:
-        made_by=lambda w: PLANS[w.suite].evaluate_downstream(w.host, w.teacher).fingerprint,
+        made_by=lambda w: PLANS[w.suite]
+        .evaluate_downstream(w.host, w.teacher)
+        .fingerprint,
     shell:
         "python -m rsae evaluate-downstream --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
 

@@ -73,7 +73,22 @@ rule finetune:
     wildcard_constraints:
         arm=TUNED_ARMS,
     params:
-        made_by=lambda w: PLANS[w.suite].finetune(w.host, w.teacher, w.arm, int(w.seed)).fingerprint,
+        made_by=lambda w: PLANS[w.suite]
+        .finetune(w.host, w.teacher, w.arm, int(w.seed))
+        .fingerprint,
     shell:
         "python -m rsae finetune --host {wildcards.host} --teacher {wildcards.teacher} --arm {wildcards.arm}"
         " --seed {wildcards.seed} > {log} 2>&1"
+
+
+rule tune:
+    input:
+        lambda w: PLANS[w.suite].tune(w.host, w.teacher).inputs,
+    output:
+        "results/{suite}/{host}/{teacher}/tuning.json",
+    log:
+        "results/logs/{suite}/{host}/tune/{teacher}.log",
+    params:
+        made_by=lambda w: PLANS[w.suite].tune(w.host, w.teacher).fingerprint,
+    shell:
+        "python -m rsae tune --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"

@@ -1,0 +1,59 @@
+"""λ and learning rate for a teacher, tried on tuning documents that no table ever reads."""
+
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsae.files import write_json
+from rsae.gates import kernels
+from rsae.gates.rational import Rational
+from rsae.sae import SAE
+from rsae.shards import Shards
+from rsae.stages.common import chunks, settle_support
+from rsae.support import mean_l0
+from rsae.upgrade.finetune import Settings, finetune
+
+
+def run(
+    starts: Mapping[str, Path],
+    teacher: Path,
+    activations: Path,
+    threshold: Path,
+    tuning: Path,
+    out: Path,
+    *,
+    grid: Mapping[str, list[float]],
+    order_seed: int,
+    **fixed: Any,
+) -> None:
+    """Fine-tune every start with every combination of ``grid``; write mse and l0 on hard codes.
+
+    ``fixed`` holds the fields of :class:`Settings` that are not tuned.
+    """
+    torch.set_num_threads(1)
+    source = SAE.load(teacher)
+    data = torch.from_numpy(Shards(activations).load().x)
+    held_out = list(chunks(Shards(tuning)))
+    tried = [{"arm": "teacher", **_judge(source, held_out)}]
+    for values in product(*grid.values()):
+        setting = dict(zip(grid, values, strict=True))
+        for arm, start in starts.items():
+            sae = SAE.load(start)
+            if isinstance(sae.gate, Rational):
+                sae.gate.compiled = kernels.path() == "compiled"
+            finetune(sae, data, Settings(**setting, **fixed), order_seed)
+            if isinstance(sae.gate, Rational):
+                sae.gate.compiled = False
+            settle_support(sae, source, threshold)
+            tried.append({"arm": arm, **setting, **_judge(sae, held_out)})
+            print(tried[-1], flush=True)
+    write_json(out, {"tried": tried, "fixed": fixed})
+
+
+@torch.no_grad()
+def _judge(sae: SAE, held_out: list[torch.Tensor]) -> dict[str, float]:
+    error = sum(float((x - sae.decode(sae.hard(sae.encode(x)))).double().square().sum()) for x in held_out)
+    return {"mse_sum": error / sum(map(len, held_out)), "l0": mean_l0(sae, held_out)}
