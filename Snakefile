@@ -39,3 +39,10 @@ include: "workflow/rules/upgrade.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/embedded_assets.smk"
+
+
+onsuccess:
+    # what a person ran it for: the tables of every suite whose tables are complete
+    for plan in PLANS.values():
+        if any(str(path) in map(str, REQUESTED) for path in plan.tables()):
+            shell(f"python -m rsae show --suite {plan.name}")

@@ -147,6 +147,28 @@ def show(suite: Suite, results: Results = RESULTS) -> None:
             print(path.read_text())
 
 
+@app.command()
+def check(suite: Suite, results: Results = RESULTS) -> None:
+    """Compare a suite's cells with expected/SUITE.json; fails with a table of those that moved."""
+    from rsae.report import regression
+
+    plan = _plan(suite, results)
+    rows = regression.moved(plan.cells_file(), plan.expected_file())
+    if len(rows):
+        print(regression.table(rows))
+        raise ValueError(f"{len(rows)} cells of {plan.cells_file()} left the tolerance of {plan.expected_file()}")
+    print(f"{plan.cells_file()}: every cell is within the tolerance of {plan.expected_file()}")
+
+
+@app.command()
+def expect(suite: Suite, results: Results = RESULTS) -> None:
+    """Make a suite's present cells the expected ones; tolerances stay."""
+    from rsae.report import regression
+
+    plan = _plan(suite, results)
+    regression.renew(plan.cells_file(), plan.expected_file())
+
+
 @app.command("train-text")
 def train_text(results: Results = RESULTS) -> None:
     """Documents of every split, as the embedded host and teachers were trained on."""

@@ -97,10 +97,11 @@ class Finetune(Strict):
 
 
 class Gate(Strict):
-    """The design problem of jumps: theta in units of the design interval, and the gap's half width."""
+    """The design problem of jumps: theta in units of the design interval, the gap's half width."""
 
     theta: Annotated[float, Field(gt=0, lt=1)]
     delta: Annotated[float, Field(gt=0, lt=1)]
+    tail: bool = False  # clamp to the design interval, identity beyond it; ours, not the paper's
 
 
 class Suite(Strict):

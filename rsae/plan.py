@@ -116,6 +116,14 @@ class Plan:
         """The suite's tables."""
         return [self.root / "tables" / t for t in TABLES]
 
+    def cells_file(self) -> Path:
+        """The long table."""
+        return self.root / "tables" / "cells.csv"
+
+    def expected_file(self) -> Path:
+        """Reference numbers with their tolerances, committed."""
+        return Path("expected") / f"{self.name}.json"
+
     def fit_file(self, arm: Arm) -> Path:
         """The minimax fit that an arm's gate starts from; shared by all hosts and suites."""
         fit = self.fit_settings(arm)
@@ -203,7 +211,7 @@ class Plan:
                 "threshold": threshold,
                 "out": self.sae(host, teacher, arm, 0),
             },
-            {"arm": arm, "per_feature": spec.per_feature},
+            {"arm": arm, "per_feature": spec.per_feature, "tail": self.suite.gate.tail},
         )
 
     def finetune(self, host: str, teacher: str, arm: str, seed: int) -> Job:

@@ -28,7 +28,7 @@ class Rational(Gate):
         form: SafePade,
         c_in: Float[Tensor, " n_scales"],
         c_out: Float[Tensor, " n_scales"],
-        tail: bool = True,
+        tail: bool = False,
     ) -> None:
         super().__init__()
         if len(c_in) != len(c_out):

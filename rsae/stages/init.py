@@ -25,6 +25,7 @@ def run(
     *,
     arm: str,
     per_feature: bool,
+    tail: bool,
 ) -> None:
     """Copy the teacher exactly, replace its gate by the fit, calibrate the gate, settle its support."""
     torch.set_num_threads(1)
@@ -35,7 +36,7 @@ def run(
     data = list(chunks(Shards(calibration)))
     gate = calibrate.imitated(source, data, tau, per_feature)
     moved = calibrate.calibrate(SafePade(num, den, record["center"]), calibrate.histogram(source, data, gate))
-    rational = Rational(moved.form, gate.scale * moved.c_in, gate.scale * moved.c_out)
+    rational = Rational(moved.form, gate.scale * moved.c_in, gate.scale * moved.c_out, tail)
     copy = SAE(
         source.W_enc,
         source.b_enc,

@@ -120,6 +120,9 @@ def calibrate(form: SafePade, hist: Histogram) -> Calibrated:
 
     Levenberg-Marquardt with the analytic Jacobian; the coefficients move relative to the minimax
     fit, and a term of relative size 1e-8 holds the directions that the data leave free.
+
+    The gate is the paper's, without clamp and tail: with them the best "rational" gate would be a
+    C_in so small that nearly every pre-activation lies on the tail, which is a plain ReLU.
     """
     v, root, wanted = hist.centers, np.sqrt(hist.weights), hist.wanted
     n_num, n_den = len(form.num), len(form.den)
@@ -133,16 +136,13 @@ def calibrate(form: SafePade, hist: Histogram) -> Calibrated:
 
     def residual(y: np.ndarray) -> np.ndarray:
         moved, c_in, c_out = unpack(y)
-        return np.concatenate([root * (c_out * moved(v / c_in) - wanted), rigidity * y])
+        return np.concatenate([root * (c_out * moved.inside(v / c_in) - wanted), rigidity * y])
 
     def jacobian(y: np.ndarray) -> np.ndarray:
         moved, c_in, c_out = unpack(y)
         t = v / c_in
-        inside = np.clip(t, -1, 1)
-        r = moved.inside(inside)
-        slope = np.where(np.abs(t) < 1, moved.slope(inside), np.where(t >= 1, 1.0, 0.0))
-        scales = np.stack([-c_out * slope * t, c_out * (r + np.maximum(t - 1, 0))], 1)
-        main = np.hstack([c_out * moved.gradient(inside) * step, scales])
+        scales = np.stack([-c_out * moved.slope(t) * t, c_out * moved.inside(t)], 1)
+        main = np.hstack([c_out * moved.gradient(t) * step, scales])
         return np.vstack([root[:, None] * main, rigidity * np.eye(len(y))])
 
     origin = np.zeros(n_num + n_den + 2)

@@ -15,3 +15,13 @@ for _name, _plan in PLANS.items():
                 _host
             input:
                 _plan.targets(_host),
+
+
+rule check:
+    input:
+        PLANS["embedded"].targets(),
+        PLANS["embedded"].expected_file(),
+    log:
+        "results/logs/embedded/check.log",
+    shell:
+        "python -m rsae check --suite embedded 2>&1 | tee {log}"

@@ -1,0 +1,88 @@
+import hashlib
+
+import pytest
+import yaml
+
+from rsae import config
+from rsae.plan import CONFIG, Plan, derive_seed
+
+QUICK = (CONFIG / "suites/quick.yaml").read_text()
+
+
+def suite(tmp_path, change):
+    raw = yaml.safe_load(QUICK)
+    change(raw)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def host(raw):
+    return raw["hosts"]["gpt2-docs-quick"]
+
+
+def teacher(raw):
+    return host(raw)["teachers"]["relu"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: r.update(sedes=[1]), "unknown key `sedes`; did you mean 'seeds'"),
+        (lambda r: r.pop("seeds"), "key `seeds` is missing"),
+        (lambda r: r["finetune"].update(steps=0), "`finetune.steps`"),
+        (lambda r: host(r).update(dtype="float8"), "float8"),
+        (lambda r: host(r)["tokens"].pop("test"), "exactly the splits"),
+        (lambda r: host(r).update(max_rows_per_document={"tset": 1}), "did you mean 'test'"),
+        (lambda r: teacher(r).update(kind="gated"), "gated"),
+        (lambda r: teacher(r).update(arms=["teacher", "rsea"]), "did you mean 'rsae'"),
+        (lambda r: teacher(r).update(arms=["teacher", "rsae"]), "starts from 'rsae_init'"),
+        (lambda r: teacher(r).update(arms=["rsae_init"]), "must contain 'teacher'"),
+        (lambda r: r["hosts"].update({"../up": host(r)}), "../up"),
+    ],
+)
+def test_mistakes_are_named_with_file_and_key(tmp_path, change, says):
+    path = suite(tmp_path, change)
+    with pytest.raises(ValueError) as caught:
+        config.load(path, config.Suite)
+    assert says in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_what_is_not_yaml_or_not_there_is_named(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: [1")
+    with pytest.raises(ValueError, match="not YAML"):
+        config.load(tmp_path / "a.yaml", config.Suite)
+    with pytest.raises(ValueError, match="no such"):
+        config.load(tmp_path / "b.yaml", config.Suite)
+    with pytest.raises(ValueError, match="no suite"):
+        config.load_suites(tmp_path / "empty")
+
+
+def test_host_names_are_unique_across_suites(tmp_path):
+    (tmp_path / "one.yaml").write_text(QUICK)
+    (tmp_path / "two.yaml").write_text(QUICK)
+    with pytest.raises(ValueError, match=r"two\.yaml: host name 'gpt2-docs-quick' is taken by one"):
+        config.load_suites(tmp_path)
+
+
+def test_adding_a_teacher_changes_no_other_cells_settings(tmp_path):
+    one = Plan("mine", config.load(suite(tmp_path, lambda r: None), config.Suite))
+    two = Plan(
+        "mine", config.load(suite(tmp_path, lambda r: host(r)["teachers"].update(more=teacher(r))), config.Suite)
+    )
+    h = "gpt2-docs-quick"
+    relu, topk = (one.finetune(h, t, "rsae", 0).settings for t in ("relu", "topk"))
+    assert relu == two.finetune(h, "relu", "rsae", 0).settings
+    assert relu["order_seed"] != topk["order_seed"]
+
+
+def test_arms_of_one_seed_see_the_same_batches(tmp_path):
+    plan = Plan("mine", config.load(suite(tmp_path, lambda r: None), config.Suite))
+    control, student = (plan.finetune("gpt2-docs-quick", "relu", a, 0).settings for a in ("teacher_ft", "rsae"))
+    assert control | {"arm": ""} == student | {"arm": ""}
+
+
+def test_seeds_are_fixed_numbers():
+    # first four bytes of sha256('["1","a"]')
+    assert derive_seed(1, "a") == int(hashlib.sha256(b'["1","a"]').hexdigest()[:8], 16)

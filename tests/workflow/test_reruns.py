@@ -1,0 +1,63 @@
+"""Which jobs an edit plans, exactly."""
+
+HOST = "--host gpt2-docs-quick"
+TABLES = {"tables --suite quick", "run-card --suite quick"}
+
+
+def evaluations(*teachers):
+    return {f"evaluate-{j} {HOST} --teacher {t}" for t in teachers for j in ("reconstruction", "downstream")}
+
+
+def finetunes(*teachers):
+    return {f"finetune {HOST} --teacher {t} --arm {a} --seed 0" for t in teachers for a in ("teacher_ft", "rsae")}
+
+
+def test_a_second_run_does_nothing(quick):
+    assert quick.planned("quick") == set()
+
+
+def test_one_pairs_entry_reruns_that_pair_and_the_tables(untouched):
+    untouched.edit("config/suites/quick.yaml", "l1_coefficient: 1.42", "l1_coefficient: 1.41")
+    assert untouched.planned("quick") == finetunes("relu") | evaluations("relu") | TABLES
+
+
+def test_the_hosts_entry_reruns_the_host_and_the_tables(untouched):
+    untouched.edit("config/suites/quick.yaml", "n_shards: 2", "n_shards: 3")
+    planned = untouched.planned("quick")
+    stages = {c.split()[0] for c in planned}
+    assert "text" not in stages
+    assert "tokens" not in stages
+    assert "fit-gate" not in stages
+    assert {f"harvest {HOST} --split {s}" for s in ("test", "threshold", "calibration", "finetune")} <= planned
+    every = ("relu", "jumprelu", "topk")
+    assert finetunes(*every) | evaluations(*every) | TABLES <= planned
+    assert len(planned) == 4 + 3 + 3 + 6 + 6 + 2  # harvest, import, init, finetune, evaluate, tables
+
+
+def test_code_reruns_exactly_the_stages_that_use_it(untouched):
+    untouched.edit("rsae/report/bootstrap.py", "LEVEL = 0.95", "LEVEL = 0.9")
+    assert untouched.planned("quick") == TABLES
+    untouched.edit("rsae/evaluate/downstream.py", "BATCH = 32", "BATCH = 16")
+    assert untouched.planned("quick") == TABLES | {
+        f"evaluate-downstream {HOST} --teacher {t}" for t in ("relu", "jumprelu", "topk")
+    }
+    untouched.edit("rsae/upgrade/finetune.py", "CHECK_EVERY = 50", "CHECK_EVERY = 40")
+    every = ("relu", "jumprelu", "topk")
+    assert untouched.planned("quick") == TABLES | finetunes(*every) | evaluations(*every)
+
+
+def test_a_comment_or_a_docstring_plans_nothing(untouched):
+    untouched.edit("rsae/upgrade/finetune.py", "CHECK_EVERY = 50", "# why fifty\nCHECK_EVERY = 50")
+    untouched.edit("rsae/shards.py", '"""A finished folder', '"""A whole folder')
+    untouched.edit("config/suites/quick.yaml", "seed: 1\n", "# a seed\nseed: 1\n")
+    untouched.edit("requirements.lock", "torch==", "# the compiler\ntorch==")
+    assert untouched.planned("quick") == set()
+
+
+def test_another_lock_file_reruns_everything(untouched):
+    untouched.edit("requirements.lock", "torch==2.13.0", "torch==2.13.1")
+    stages = {c.split()[0] for c in untouched.planned("quick")}
+    assert stages == {
+        "text", "tokens", "harvest", "fit-gate", "import-teacher", "init", "finetune",
+        "evaluate-reconstruction", "evaluate-downstream", "tables", "run-card",
+    }  # fmt: skip
