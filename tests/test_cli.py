@@ -15,7 +15,7 @@ def rsae(*arguments):
 
 
 def test_fit_gate_prints_the_record():
-    done = rsae("fit-gate", "--target", "jumprelu", "--theta", "0.1", "--delta", "0.02", "--degree", "9", "8", "--json", "-")
+    done = rsae(*"fit-gate --target jumprelu --theta 0.1 --delta 0.02 --degree 9 8 --json -".split())
     record = json.loads(done.stdout)
     assert set(record) == {
         "target", "theta", "delta", "degree", "num", "den", "center", "safe_pade", "max_error", "grid_mse",
