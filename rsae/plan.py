@@ -342,6 +342,10 @@ class Plan:
                 "suite": self.name,
                 "config_digest": digest(self.suite.model_dump(mode="json"))[:16],
                 "lock_digest": lock_digest(),
+                "objectives": {
+                    f"{h}/{t}": self.teacher(h, t).model_dump(mode="json", include={"l1_coefficient", "lr", "tuning"})
+                    for h, t in self.pairs()
+                },
             },
         )
 

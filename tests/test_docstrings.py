@@ -4,7 +4,8 @@ from rsae import config
 from rsae.docstrings import SPLITS, documents, modules, overlap, shingles, split_of
 from rsae.plan import CONFIG, TEXT_SPLITS
 
-SHARES = config.load(CONFIG / "text/docstrings.yaml", config.Text).shares
+TEXT = config.load(CONFIG / "text/docstrings.yaml", config.Text)
+SHARES = TEXT.shares
 
 
 def test_the_split_of_a_module_depends_on_its_name_alone():
@@ -37,9 +38,14 @@ def test_a_package_that_is_not_installed_is_named():
         modules(["no_such_package"])
 
 
-def test_test_documents_do_not_stand_in_any_other_split():
-    # three packages of the suite, all splits: the same code on less text than the suite's own test
-    packages = ["networkx", "nltk", "huggingface_hub"]
+@pytest.mark.parametrize(
+    "packages",
+    [
+        pytest.param(["networkx", "nltk", "huggingface_hub"], id="three packages"),
+        pytest.param(TEXT.packages, id="the whole text", marks=pytest.mark.slow),  # two minutes
+    ],
+)
+def test_test_documents_do_not_stand_in_any_other_split(packages):
     found = documents(packages, SHARES, SPLITS)
     test = [d.text for d in found["test"]]
     assert len(test) >= 10

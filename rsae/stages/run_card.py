@@ -29,14 +29,23 @@ def run(
     suite: str,
     config_digest: str,
     lock_digest: str,
+    objectives: Mapping[str, Any],
 ) -> None:
-    """Gather commit, digests, device, versions, gate path, wall time and peak memory per rule."""
+    """Gather commit, digests, device, versions, gate path, wall time and peak memory per rule.
+
+    ``objectives`` holds λ and learning rate per pair, with the grid that they were chosen from.
+    """
     trained = [json.loads(p.read_text()) for p in reports]
     card: dict[str, Any] = {
         "suite": suite,
         "commit": _commit(),
         "lock_digest": lock_digest,
         "config_digest": config_digest,
+        "objectives": {
+            "rule": "lowest sum of the control's and rsae's mse on tuning documents, hard codes, among settings"
+            " at which the control's l0 is at most the teacher's; tried values: docs/embedded.md",
+            "pairs": objectives,
+        },
         "text": json.loads(text_manifest.read_text()),
         "device": _device(),
         "python": platform.python_version(),

@@ -35,7 +35,8 @@ def test_training_the_assets_is_a_target_of_its_own_and_writes_only_results(clon
     planned = clone.planned("embedded_assets")
     assert {c.split()[0] for c in planned} == {"train-text", "train-host", "train-activations", "train-teacher"}
     done = clone.snakemake("embedded_assets", "--dry-run")
-    outputs = [line for line in done.stdout.splitlines() if line.strip().startswith("output:")]
+    said = (done.stdout + done.stderr).splitlines()
+    outputs = [line for line in said if line.strip().startswith("output:")]
     assert outputs
     assert "assets/embedded" not in "".join(outputs)
 

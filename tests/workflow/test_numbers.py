@@ -159,6 +159,7 @@ def test_the_run_card(quick):
     card = json.loads((quick.folder / "results/quick/run-card.json").read_text())
     assert {"commit", "lock_digest", "config_digest", "device", "versions", "gate_paths"} <= set(card)
     assert card["torch_threads"] == [1]
+    assert card["objectives"]["pairs"]["gpt2-docs-quick/relu"]["l1_coefficient"] == 1.42
     assert card["rules"]["finetune"]["jobs"] == 6
     assert card["rules"]["finetune"]["s"] > 0
 
