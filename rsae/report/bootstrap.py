@@ -17,7 +17,8 @@ def interval(estimate: float, drawn: Float[np.ndarray, " draws"]) -> tuple[float
     """Percentile interval, re-centred on the estimate.
 
     A resample holds fewer distinct documents, so a union such as ``alive`` is too small in all
-    of them; the spread is right, the location is not. Ratios of sums are hardly moved.
+    of them; the spread is right, the location is not. Ratios of sums are hardly moved. The
+    interval always holds the estimate, also where nearly all draws are alike.
     """
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - drawn.mean()
-    return float(estimate + low), float(estimate + high)
+    return float(estimate + min(low, 0.0)), float(estimate + max(high, 0.0))

@@ -70,6 +70,12 @@ def test_a_win_that_was_bought_with_active_features_is_marked():
     assert not found["honest", "mse_sum"].l0_exceeded
 
 
+def test_no_difference_is_a_tie_even_if_a_rare_resample_differs():
+    # all draws but a few are exactly 0, so both quantiles are 0 while the mean of the draws is not
+    low, high = interval(0.0, np.r_[np.zeros(1990), np.full(10, -0.5)])
+    assert low <= 0 <= high
+
+
 def test_the_interval_covers_as_often_as_it_says():
     # the mean of n exponential documents: coverage of a 95% bootstrap interval is near, a bit below, 95%
     rng = np.random.default_rng(0)
