@@ -156,7 +156,7 @@ class Plan:
         text = self.text_file(split)
         return Job(
             "tokens",
-            [text, h.path / "tokenizer.json"],
+            [text, h.path / "tokenizer.json", h.path / "tokenizer_config.json"],
             {"text": text, "host": h.path, "out": self.token_file(host, split)},
             {
                 "ctx": h.ctx,

@@ -9,7 +9,9 @@ import functools
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,8 +88,12 @@ def path() -> str:
         raise ValueError(f"RSAE_GATE must be tiled or compiled, got {wanted!r}")
     if wanted:
         return wanted
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        print("no C++ compiler found: the rational gate runs tile by tile, several times slower", file=sys.stderr)
+    header = Path(sysconfig.get_path("include"), "Python.h")  # torch's generated code includes it
+    if shutil.which(os.environ.get("CXX", "g++")) is None or not header.is_file():
+        print(
+            "no C++ compiler or no Python headers found: the rational gate runs tile by tile, several times slower",
+            file=sys.stderr,
+        )
         return "tiled"
     return "compiled"
 

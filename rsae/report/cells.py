@@ -90,7 +90,7 @@ class Comparison(NamedTuple):
     ci_low: float
     ci_high: float
     verdict: str  # win, tie, loss
-    l0_exceeded: bool  # the arm's mean L0 on these codes is above the baseline's
+    l0_exceeded: bool  # the arm's mean L0 on these codes is above the teacher's (interval excludes 0)
 
 
 def comparisons(pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft")) -> Iterator[Comparison]:
@@ -108,7 +108,8 @@ def comparisons(pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft
             for arm in arms:
                 if arm in ("teacher", baseline) or baseline not in arms:
                     continue
-                exceeded = bool(values[arm, "l0"][0] > values[baseline, "l0"][0])
+                excess = values[arm, "l0"] - values["teacher", "l0"]
+                exceeded = interval(excess[0], excess[1:])[0] > ROUNDING * values["teacher", "l0"][0]
                 for metric in COMPARED:
                     difference = values[arm, metric] - values[baseline, metric]
                     low, high = interval(difference[0], difference[1:])
@@ -119,7 +120,7 @@ def comparisons(pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft
                         verdict = "win" if np.sign(low) == METRICS[metric].better else "loss"
                     yield Comparison(
                         pair.host, pair.teacher, arm, baseline, support, metric,
-                        float(difference[0]), low, high, verdict, exceeded,
+                        float(difference[0]), low, high, verdict, bool(exceeded),
                     )  # fmt: skip
 
 

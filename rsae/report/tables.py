@@ -63,8 +63,9 @@ def win_loss(comparisons: Sequence[Comparison]) -> str:
         "# Win / tie / loss\n",
         "A win or loss is a paired 95% interval (bootstrap over test documents, seeds averaged)\n"
         "that excludes 0; in brackets the difference, arm minus baseline, in the metric's unit.\n"
-        "`win*` is a win of an arm whose L0 on these codes is above the baseline's: it does not count,\n"
-        "for it was paid for with more active features.\n",
+        "`win*` is a win of an arm whose L0 on these codes is above the teacher's (interval excludes 0):\n"
+        "it does not count, for it was paid for with more active features. Arms are not matched in L0\n"
+        "here: read every verdict beside the one on l0.\n",
     ]
     questions = {
         "teacher": "Against the untuned teacher (the paper's question)",

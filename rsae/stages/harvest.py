@@ -15,6 +15,7 @@ BATCH = 32  # rows of the host's context
 
 def run(token_file: Path, host: Path, out: Path, *, hook: str, dtype: str, n_shards: int) -> None:
     """Read token rows, write activations at ``hook`` for every position of text (BOS left out)."""
+    torch.set_num_threads(1)
     source = tokens.read(token_file)
     model = Host(host, hook)
     names = {row.document: row.name for row in source.rows}
