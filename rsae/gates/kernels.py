@@ -90,10 +90,7 @@ def path() -> str:
         return wanted
     header = Path(sysconfig.get_path("include"), "Python.h")  # torch's generated code includes it
     if shutil.which(os.environ.get("CXX", "g++")) is None or not header.is_file():
-        print(
-            "no C++ compiler or no Python headers found: the rational gate runs tile by tile, several times slower",
-            file=sys.stderr,
-        )
+        print("no C++ compiler or no Python headers: the rational gate runs tile by tile, slower", file=sys.stderr)
         return "tiled"
     return "compiled"
 
