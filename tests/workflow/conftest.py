@@ -1,58 +1,10 @@
 """A copy of the project in which the quick suite was really run, once per test session."""
 
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Project:
-    """A clone of the working tree, with Snakemake run in it as a user would."""
-
-    def __init__(self, folder: Path) -> None:
-        listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        ).stdout.splitlines()  # fmt: skip
-        for name in listed:
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, folder / name)
-        self.folder = folder
-
-    def call(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-        bin_folder = Path(sys.executable).parent
-        environment = os.environ | {"PATH": f"{bin_folder}:{os.environ['PATH']}"} | env
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
-        if check and done.returncode:
-            pytest.fail(f"{' '.join(command)} failed\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
-        return done
-
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.call("snakemake", *arguments, check=check)
-
-    def rsae(self, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-        return self.call(sys.executable, "-m", "rsae", *arguments, check=check)
-
-    def planned(self, *targets: str) -> set[str]:
-        """The stage commands that a dry run would execute, without redirections."""
-        done = self.snakemake(*targets, "--dry-run", "--printshellcmds")
-        lines = (line.strip() for line in (done.stdout + done.stderr).splitlines())
-        return {
-            line.removeprefix("python -m rsae ").split(" > ")[0].split(" 2>")[0]
-            for line in lines
-            if line.startswith("python -m rsae ")
-        }
-
-    def edit(self, name: str, old: str, new: str) -> None:
-        text = (self.folder / name).read_text()
-        assert old in text, f"{old!r} is not in {name}"
-        (self.folder / name).write_text(text.replace(old, new))
+from tests.workflow.project import ROOT, Project
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import Project
+from tests.workflow.project import Project
 
 
 @pytest.fixture(scope="module")
