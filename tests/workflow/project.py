@@ -42,7 +42,8 @@ class Project:
     def planned(self, *targets: str) -> set[str]:
         """The stage commands that a dry run would execute, without redirections."""
         done = self.snakemake(*targets, "--dry-run", "--printshellcmds")
-        lines = (line.strip() for line in (done.stdout + done.stderr).splitlines())
+        said = (done.stdout + done.stderr).splitlines()
+        lines = (line.strip().removeprefix("Shell command: ") for line in said)
         return {
             line.removeprefix("python -m rsae ").split(" > ")[0].split(" 2>")[0]
             for line in lines
