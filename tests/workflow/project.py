@@ -1,6 +1,7 @@
 """A copy of the project, with Snakemake run in it as a user would."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,13 +43,10 @@ class Project:
     def planned(self, *targets: str) -> set[str]:
         """The stage commands that a dry run would execute, without redirections."""
         done = self.snakemake(*targets, "--dry-run", "--printshellcmds")
-        said = (done.stdout + done.stderr).splitlines()
-        lines = (line.strip().removeprefix("Shell command: ") for line in said)
-        return {
-            line.removeprefix("python -m rsae ").split(" > ")[0].split(" 2>")[0]
-            for line in lines
-            if line.startswith("python -m rsae ")
-        }
+        commands = re.findall(
+            r"^\s*Shell command: .*?python -m rsae (.*?)(?: 2?>.*)?$", done.stdout + done.stderr, re.M
+        )
+        return set(commands)
 
     def edit(self, name: str, old: str, new: str) -> None:
         text = (self.folder / name).read_text()
