@@ -46,6 +46,5 @@ onsuccess:
     covered = {str(file) for job in workflow.dag.jobs for file in job.output}
     for plan in PLANS.values():
         if str(plan.cells_file()) in covered:
-            for path in plan.tables():
-                if path.suffix == ".md":
-                    print(path.read_text())
+            for path in plan.printed():
+                print(path.read_text())

@@ -140,11 +140,10 @@ def run_card(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def show(suite: Suite, results: Results = RESULTS) -> None:
     """Print a suite's tables."""
-    for path in _plan(suite, results).tables():
-        if path.suffix == ".md":
-            if not path.exists():
-                raise ValueError(f"{path} does not exist; make it with `snakemake {suite}`")
-            print(path.read_text())
+    for path in _plan(suite, results).printed():
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; make it with `snakemake {suite}`")
+        print(path.read_text())
 
 
 @app.command()

@@ -6,6 +6,7 @@ sees, which is what makes reruns precise: what is not handed over cannot matter.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -116,6 +117,10 @@ class Plan:
         """The suite's tables."""
         return [self.root / "tables" / t for t in TABLES]
 
+    def printed(self) -> list[Path]:
+        """Those of the tables that a person reads."""
+        return [path for path in self.tables() if path.suffix == ".md"]
+
     def cells_file(self) -> Path:
         """The long table."""
         return self.root / "tables" / "cells.csv"
@@ -146,9 +151,7 @@ class Plan:
 
     def text(self) -> Job:
         """Docstrings to documents, all needed splits at once (deduplication runs across them)."""
-        text = config.load(CONFIG / "text" / f"{self.suite.text}.yaml", config.Text)
-        settings = {"packages": text.packages, "shares": text.shares, "splits": list(TEXT_SPLITS)}
-        return Job("text", [], {"out": self.root / "text"}, settings)
+        return _text_job(self.suite.text, TEXT_SPLITS, self.root)
 
     def tokens(self, host: str, split: str) -> Job:
         """Documents to token rows."""
@@ -358,6 +361,12 @@ class Plan:
         return [self.sums(h, t, j) for h, t in self.pairs() if h == host for j in judgements]
 
 
+def _text_job(name: str, splits: Sequence[str], root: Path) -> Job:
+    text = config.load(CONFIG / "text" / f"{name}.yaml", config.Text)
+    settings = {"packages": text.packages, "shares": text.shares, "splits": list(splits)}
+    return Job("text", [], {"out": root / "text"}, settings)
+
+
 def _pick(what: str, name: str, known: dict[str, Any]) -> Any:
     if name not in known:
         raise ValueError(f"no {what} {name!r} in this suite; there are {', '.join(known)}")
@@ -394,9 +403,7 @@ class AssetsPlan:
 
     def text(self) -> Job:
         """Docstrings to documents, all splits."""
-        text = config.load(CONFIG / "text" / f"{self.recipe.text}.yaml", config.Text)
-        settings = {"packages": text.packages, "shares": text.shares, "splits": list(SPLITS)}
-        return Job("text", [], {"out": self.root / "text"}, settings)
+        return _text_job(self.recipe.text, SPLITS, self.root)
 
     def host(self) -> Job:
         """The language model."""

@@ -35,6 +35,14 @@ def _horner(c: Tensor, u: Tensor) -> Tensor:
     return value
 
 
+def _horner_and_slope(c: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    value, slope = c[-1].expand_as(u), torch.zeros_like(u)
+    for j in range(len(c) - 2, -1, -1):
+        slope = slope * u + value
+        value = value * u + c[j]
+    return value, slope
+
+
 def _backward(
     g: Tensor,
     h: Tensor,
@@ -48,14 +56,7 @@ def _backward(
     """(dL/dh, row sums of the coefficient gradients [n, p + q + 2], z)."""
     t = h.float() * inv_c_in
     u = (t.clamp(-1, 1) if tail else t) - center
-    p, dp = num[-1].expand_as(u), torch.zeros_like(u)
-    for j in range(len(num) - 2, -1, -1):
-        dp = dp * u + p
-        p = p * u + num[j]
-    a, da = den[-1].expand_as(u), torch.zeros_like(u)
-    for j in range(len(den) - 2, -1, -1):
-        da = da * u + a
-        a = a * u + den[j]
+    (p, dp), (a, da) = _horner_and_slope(num, u), _horner_and_slope(den, u)
     inverse = 1 / (1 + a.abs())
     r = p * inverse
     gz = g.float() * c_out
