@@ -45,10 +45,14 @@ def _plan_of(host: str, results: Path) -> Plan:
     raise ValueError(f"no host {host!r} in {CONFIG / 'suites'}; there are {known}")
 
 
-def _do(job: Job) -> Any:
-    missing = [str(path) for path in job.inputs if not path.exists()]
+def _require(paths: list[Path]) -> None:
+    missing = [path for path in paths if not path.exists()]
     if missing:
         raise ValueError(f"{missing[0]} does not exist; make it with `snakemake {missing[0]}`")
+
+
+def _do(job: Job) -> Any:
+    _require(job.inputs)
     return importlib.import_module(f"rsae.stages.{job.stage}").run(**job.arguments, **job.settings)
 
 
@@ -140,9 +144,9 @@ def run_card(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def show(suite: Suite, results: Results = RESULTS) -> None:
     """Print a suite's tables."""
-    for path in _plan(suite, results).printed():
-        if not path.exists():
-            raise ValueError(f"{path} does not exist; make it with `snakemake {suite}`")
+    paths = _plan(suite, results).printed()
+    _require(paths)
+    for path in paths:
         print(path.read_text())
 
 
@@ -152,6 +156,7 @@ def check(suite: Suite, results: Results = RESULTS) -> None:
     from rsae.report import regression
 
     plan = _plan(suite, results)
+    _require([plan.cells_file()])
     rows = regression.moved(plan.cells_file(), plan.expected_file())
     if len(rows):
         print(regression.table(rows))
@@ -165,6 +170,7 @@ def expect(suite: Suite, results: Results = RESULTS) -> None:
     from rsae.report import regression
 
     plan = _plan(suite, results)
+    _require([plan.cells_file()])
     regression.renew(plan.cells_file(), plan.expected_file())
 
 

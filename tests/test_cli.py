@@ -36,6 +36,8 @@ def test_fit_gate_prints_the_record():
         (("finetune", "--host", "gpt2-docs", "--teacher", "relu", "--arm", "rsea"), "no arm 'rsea'"),
         (("finetune", "--host", "gpt2-docs", "--teacher", "relu", "--arm", "rsae", "--seed", "9"), "seed 9"),
         (("tables", "--suite", "papper"), "no suite 'papper'"),
+        (("check", "--suite", "quick", "--results", "/nonexistent"), "cells.csv does not exist; make it with"),
+        (("show", "--suite", "quick", "--results", "/nonexistent"), "reconstruction.md does not exist; make it with"),
         (
             ("harvest", "--host", "gpt2-docs", "--split", "test", "--results", "/nonexistent"),
             "make it with `snakemake /nonexistent/embedded/gpt2-docs/tokens/test.parquet`",
