@@ -23,7 +23,7 @@ Suite = Annotated[str, typer.Option(help="Name of a file in config/suites, witho
 Host = Annotated[str, typer.Option(help="Host, as named in a suite (names are unique across suites).")]
 Teacher = Annotated[str, typer.Option(help="Teacher, as named under the host.")]
 Arm = Annotated[str, typer.Option(help="Arm, as listed under the teacher.")]
-Seed = Annotated[int, typer.Option(help="Seed of the fine-tune.")]
+Seed = Annotated[int | None, typer.Option(help="One seed of the suite; all of them if left out.")]
 Split = Annotated[str, typer.Option(help="test, threshold, calibration or finetune.")]
 Results = Annotated[Path, typer.Option(help="Folder of all results.")]
 RESULTS = Path("results")
@@ -106,9 +106,9 @@ def init(host: Host, teacher: Teacher, arm: Arm, results: Results = RESULTS) -> 
 
 
 @app.command()
-def finetune(host: Host, teacher: Teacher, arm: Arm, seed: Seed = 0, results: Results = RESULTS) -> None:
-    """Fine-tune one arm with one seed."""
-    _do(_plan_of(host, results).finetune(host, teacher, arm, seed))
+def finetune(host: Host, teacher: Teacher, arm: Arm, seed: Seed = None, results: Results = RESULTS) -> None:
+    """Fine-tune one arm, with every seed of the suite one after the other."""
+    _do(_plan_of(host, results).finetune(host, teacher, arm, None if seed is None else [seed]))
 
 
 @app.command()

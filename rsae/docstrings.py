@@ -53,11 +53,16 @@ def modules(packages: Sequence[str]) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def name_hash(module: str) -> int:
+    """A number below 2^64 that depends on nothing but the module's name."""
+    return int.from_bytes(hashlib.sha256(module.encode()).digest()[:8])
+
+
 def split_of(module: str, shares: Mapping[str, float]) -> str:
     """The split a module falls into: a hash of its name against the cumulative shares."""
     names = [s for s in SPLITS if s in shares]
     edges = list(accumulate(shares[s] for s in names))
-    u = int.from_bytes(hashlib.sha256(module.encode()).digest()[:8]) / 2**64
+    u = name_hash(module) / 2**64
     return names[min(bisect_right(edges, u * edges[-1]), len(names) - 1)]
 
 
@@ -90,6 +95,8 @@ def documents(
 
     A paragraph is dropped when more than :data:`MAX_SEEN` of its shingles stand in a paragraph
     already kept, in this split or an earlier one; that covers exact and near copies alike.
+    Documents come in the order of a hash of their names, so that the first n tokens of a split
+    are a sample of all packages.
 
     Raises:
         ValueError: ``splits`` is not a prefix, so a later split could repeat an unseen earlier one.
@@ -116,6 +123,7 @@ def documents(
             text = "\n\n".join(kept)
             if len(text) >= min_chars:
                 result[split].append(Document(name, text))
+        result[split].sort(key=lambda d: name_hash(d.name))
     return result
 
 

@@ -1,8 +1,9 @@
 """The language model: capture and splice at one residual site, through TransformerBridge."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +13,15 @@ from transformers import AutoModelForCausalLM
 from rsae.tokenizers import load_tokenizer
 
 
+class Clean(NamedTuple):
+    """An untouched run of the host: what later runs are compared with and continue from."""
+
+    ids: Int[Tensor, "b len"]
+    resid: Float[Tensor, "b len d_in"]  # at the hook
+    logits: Float[Tensor, "b len vocab"]
+    handed_on: Any  # what the block before the hook returned: a tensor, or a tuple that begins with one
+
+
 class Host:
     """A causal language model, its residual stream open at ``hook``.
 
@@ -19,46 +29,98 @@ class Host:
     own activation in clean and spliced runs alike.
 
     Raises:
-        ValueError: the directory holds no model, or the model has no such hook.
+        ValueError: the directory holds no whole model, or the model has no such hook.
     """
 
     def __init__(self, path: Path | str, hook: str) -> None:
         # slow to import (seconds, half a gigabyte), so only stages that run a host pay for it
         from transformer_lens.model_bridge import TransformerBridge
 
-        try:
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"no host model in {path}: {error}") from error
         self.hook = hook
         self.bridge: Any = TransformerBridge.boot_transformers(
-            str(path), hf_model=model, tokenizer=load_tokenizer(path), device="cpu"
+            str(path), hf_model=load_model(path), tokenizer=load_tokenizer(path), device="cpu"
         )
         # legacy hook names; weights stay as Hugging Face has them
         self.bridge.enable_compatibility_mode(no_processing=True)
-        if hook not in self.bridge.hook_dict:
-            sites = [k for k in self.bridge.hook_dict if k.endswith(("hook_resid_pre", "hook_resid_post"))]
+        sites = [k for k in self.bridge.hook_dict if k.endswith(("hook_resid_pre", "hook_resid_post"))]
+        if hook not in sites:
             raise ValueError(f"host {path} has no hook {hook!r}; its residual sites are {', '.join(sites)}")
         self.layer = int(hook.split(".")[1])
+        # the blocks that lie before the hook
+        self._before = [*self.bridge.blocks][: self.layer + hook.endswith("post")]
 
+    @property
+    def vocab(self) -> int:
+        """Number of logits per position."""
+        return self.bridge.cfg.d_vocab
+
+    @torch.no_grad()
     def capture(self, ids: Int[Tensor, "b len"]) -> Float[Tensor, "b len d_in"]:
         """The residual stream at the hook; later layers are not run."""
         kept: list[Tensor] = []
-        with torch.no_grad():
-            self.bridge.run_with_hooks(
-                ids,
-                return_type=None,
-                stop_at_layer=self.layer + 1,
-                fwd_hooks=[(self.hook, lambda x, hook: kept.append(x.detach().clone()))],
-            )
+        self.bridge.run_with_hooks(
+            ids,
+            return_type=None,
+            stop_at_layer=self.layer + 1,
+            fwd_hooks=[(self.hook, lambda x, hook: kept.append(x.detach().clone()))],
+        )
         return kept[0]
 
-    def logits(
-        self,
-        ids: Int[Tensor, "b len"],
-        splice: Callable[[Float[Tensor, "b len d_in"]], Float[Tensor, "b len d_in"]] | None = None,
-    ) -> Float[Tensor, "b len vocab"]:
-        """Next-token logits, with ``splice`` applied to the residual stream at the hook."""
-        hooks = [(self.hook, lambda x, hook: splice(x))] if splice else []
-        with torch.no_grad():
-            return self.bridge.run_with_hooks(ids, return_type="logits", fwd_hooks=hooks)
+    @torch.no_grad()
+    def clean(self, ids: Int[Tensor, "b len"]) -> Clean:
+        """Run the host as it is, keeping what :meth:`resume` needs."""
+        kept: list[Tensor] = []
+        handed_on: list[Any] = []
+        last = self._before[-1:]  # none where the hook stands before the first block
+        handles = [block.register_forward_hook(lambda m, i, output: handed_on.append(output)) for block in last]
+        try:
+            logits = self.bridge.run_with_hooks(
+                ids,
+                return_type="logits",
+                fwd_hooks=[(self.hook, lambda x, hook: kept.append(x.detach().clone()))],
+            )
+        finally:
+            for handle in handles:
+                handle.remove()
+        return Clean(ids, kept[0], logits, handed_on[0] if handed_on else None)
+
+    @torch.no_grad()
+    def resume(self, clean: Clean, resid: Float[Tensor, "b len d_in"]) -> Float[Tensor, "b len vocab"]:
+        """Logits with ``resid`` in place of the clean residual stream at the hook.
+
+        The blocks before the hook are not run again: they hand on ``resid`` at once.
+        """
+        if not self._before:  # the hook stands before the first block: nothing to leave out
+            return self.bridge.run_with_hooks(
+                clean.ids, return_type="logits", fwd_hooks=[(self.hook, lambda x, hook: resid)]
+            )
+        with _handing_on(self._before, clean.handed_on, resid):
+            return self.bridge(clean.ids, return_type="logits")
+
+
+@contextmanager
+def _handing_on(blocks: list[Any], like: Any, resid: Tensor) -> Iterator[None]:
+    """While open, each of ``blocks`` returns ``resid``, in the form of ``like``, without computing."""
+    output = (resid, *like[1:]) if isinstance(like, tuple) else resid
+    for block in blocks:  # past the bridge's own attribute access: an instance's entry hides the class's method
+        vars(block)["forward"] = lambda *args, **kwargs: output
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del vars(block)["forward"]
+
+
+def load_model(path: Path | str) -> Any:
+    """The Hugging Face model in ``path``, in fp32.
+
+    Raises:
+        ValueError: there is none, its weights are truncated, or parameters are missing from them.
+    """
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+    except Exception as error:  # safetensors, json and transformers each have exceptions of their own
+        raise ValueError(f"no whole host model in {path}: {' '.join(str(error).split())}") from error
+    if report["missing_keys"]:
+        raise ValueError(f"host {path}: the weights lack {', '.join(sorted(report['missing_keys']))}; fetch them again")
+    return model

@@ -217,11 +217,12 @@ class Plan:
             {"arm": arm, "per_feature": spec.per_feature, "tail": self.suite.gate.tail},
         )
 
-    def finetune(self, host: str, teacher: str, arm: str, seed: int) -> Job:
-        """Fine-tune of one arm with one seed."""
+    def finetune(self, host: str, teacher: str, arm: str, seeds: Sequence[int] | None = None) -> Job:
+        """Fine-tunes of one arm, one after the other, with all seeds of the suite or some of them."""
         spec, entry, budget = self.arm(host, teacher, arm), self.teacher(host, teacher), self.suite.finetune
-        if spec.start is None or seed not in self.suite.seeds:
-            raise ValueError(f"arm {arm!r} with seed {seed} is not fine-tuned in suite {self.name!r}")
+        seeds = self.suite.seeds if seeds is None else seeds
+        if spec.start is None or not set(seeds) <= set(self.suite.seeds):
+            raise ValueError(f"arm {arm!r} with seeds {list(seeds)} is not fine-tuned in suite {self.name!r}")
         activations, threshold = (self.activations(host, s) for s in ("finetune", "threshold"))
         starts = dict.fromkeys(("teacher", spec.start))
         return Job(
@@ -232,13 +233,13 @@ class Plan:
                 "teacher": self.sae(host, teacher, "teacher", 0),
                 "activations": activations,
                 "threshold": threshold,
-                "out": self.sae(host, teacher, arm, seed),
-                "report": self.training(host, teacher, arm, seed),
+                "outs": {s: self.sae(host, teacher, arm, s) for s in seeds},
+                "reports": {s: self.training(host, teacher, arm, s) for s in seeds},
             },
             {
                 "arm": arm,
                 # the same for all arms of a pair: they see the same batches
-                "order_seed": derive_seed(self.suite.seed, "finetune", host, teacher, seed),
+                "order_seeds": {str(s): derive_seed(self.suite.seed, "finetune", host, teacher, s) for s in seeds},
                 "steps": budget.steps,
                 "batch": budget.batch,
                 "lr": entry.lr,
@@ -253,9 +254,10 @@ class Plan:
         entry = self.teacher(host, teacher)
         if entry.tuning is None:
             raise ValueError(f"{host}/{teacher} has no `tuning` grid in the suite's configuration")
-        job = self.finetune(host, teacher, "rsae", self.suite.seeds[0])
+        seed = self.suite.seeds[0]
+        job = self.finetune(host, teacher, "rsae", [seed])
         tuning = self.activations(host, "tuning")
-        kept = ("order_seed", "steps", "batch", "slow_lr", "decay_share")
+        kept = ("steps", "batch", "slow_lr", "decay_share")
         return Job(
             "tune",
             [*job.inputs, tuning],
@@ -265,7 +267,11 @@ class Plan:
                 "tuning": tuning,
                 "out": self.root / host / teacher / "tuning.json",
             },
-            {"grid": entry.tuning.model_dump(), **{k: job.settings[k] for k in kept}},
+            {
+                "grid": entry.tuning.model_dump(),
+                "order_seed": job.settings["order_seeds"][str(seed)],
+                **{k: job.settings[k] for k in kept},
+            },
         )
 
     def evaluate_reconstruction(self, host: str, teacher: str) -> Job:

@@ -34,7 +34,7 @@ def test_fit_gate_prints_the_record():
         (("finetune", "--host", "gpt3", "--teacher", "relu", "--arm", "rsae"), "no host 'gpt3'"),
         (("finetune", "--host", "gpt2-docs", "--teacher", "gelu", "--arm", "rsae"), "no teacher 'gelu'"),
         (("finetune", "--host", "gpt2-docs", "--teacher", "relu", "--arm", "rsea"), "no arm 'rsea'"),
-        (("finetune", "--host", "gpt2-docs", "--teacher", "relu", "--arm", "rsae", "--seed", "9"), "seed 9"),
+        (("finetune", "--host", "gpt2-docs", "--teacher", "relu", "--arm", "rsae", "--seed", "9"), "seeds [9]"),
         (("tables", "--suite", "papper"), "no suite 'papper'"),
         (("check", "--suite", "quick", "--results", "/nonexistent"), "cells.csv does not exist; make it with"),
         (("show", "--suite", "quick", "--results", "/nonexistent"), "reconstruction.md does not exist; make it with"),

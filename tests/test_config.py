@@ -72,14 +72,14 @@ def test_adding_a_teacher_changes_no_other_cells_settings(tmp_path):
         "mine", config.load(suite(tmp_path, lambda r: host(r)["teachers"].update(more=teacher(r))), config.Suite)
     )
     h = "gpt2-docs-quick"
-    relu, topk = (one.finetune(h, t, "rsae", 0).settings for t in ("relu", "topk"))
-    assert relu == two.finetune(h, "relu", "rsae", 0).settings
-    assert relu["order_seed"] != topk["order_seed"]
+    relu, topk = (one.finetune(h, t, "rsae").settings for t in ("relu", "topk"))
+    assert relu == two.finetune(h, "relu", "rsae").settings
+    assert relu["order_seeds"] != topk["order_seeds"]
 
 
 def test_arms_of_one_seed_see_the_same_batches(tmp_path):
     plan = Plan("mine", config.load(suite(tmp_path, lambda r: None), config.Suite))
-    control, student = (plan.finetune("gpt2-docs-quick", "relu", a, 0).settings for a in ("teacher_ft", "rsae"))
+    control, student = (plan.finetune("gpt2-docs-quick", "relu", a).settings for a in ("teacher_ft", "rsae"))
     assert control | {"arm": ""} == student | {"arm": ""}
 
 

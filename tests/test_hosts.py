@@ -1,7 +1,9 @@
+import shutil
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from rsae.hosts import Host
@@ -27,24 +29,68 @@ SIZES: dict[str, Any] = {
 }
 
 
+def spliced(plain, ids, layer, resid):
+    """Logits by definition: a whole run whose residual stream is replaced after block ``layer``."""
+    blocks = getattr(plain.base_model, "h", None) or plain.base_model.layers
+
+    def replace(module, inputs, output):
+        return (resid, *output[1:]) if isinstance(output, tuple) else resid
+
+    handle = blocks[layer].register_forward_hook(replace)
+    with torch.no_grad():
+        logits = plain(ids).logits
+    handle.remove()
+    return logits
+
+
+@pytest.mark.parametrize("hook", ["blocks.1.hook_resid_post", "blocks.2.hook_resid_pre", "blocks.0.hook_resid_pre"])
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "gpt_neox"])
-def test_capture_and_splice_agree_with_plain_transformers(tmp_path, architecture):
+def test_capture_and_splice_agree_with_plain_transformers(tmp_path, architecture, hook):
     torch.manual_seed(0)
     path = EMBEDDED
     if architecture == "llama":
         path = tiny(tmp_path, LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2)))
     if architecture == "gpt_neox":
         path = tiny(tmp_path, GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES)))
-    host, plain = Host(path, "blocks.1.hook_resid_post"), AutoModelForCausalLM.from_pretrained(path)
+    host, plain = Host(path, hook), AutoModelForCausalLM.from_pretrained(path)
     ids = torch.randint(0, 2048, (3, 20))
     with torch.no_grad():
         wanted = plain(ids, output_hidden_states=True)
-    torch.testing.assert_close(host.capture(ids), wanted.hidden_states[2], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(host.logits(ids), wanted.logits, atol=1e-4, rtol=1e-4)
-    # an identity splice changes nothing, zeroing does, and nothing stays behind
-    torch.testing.assert_close(host.logits(ids, lambda x: x.clone()), wanted.logits, atol=1e-4, rtol=1e-4)
-    assert (host.logits(ids, torch.zeros_like) - wanted.logits).abs().max() > 1e-3
-    torch.testing.assert_close(host.logits(ids), wanted.logits, atol=1e-4, rtol=1e-4)
+    layer = -1 if hook.startswith("blocks.0") else 1
+    torch.testing.assert_close(host.capture(ids), wanted.hidden_states[layer + 1], atol=1e-5, rtol=1e-5)
+    clean = host.clean(ids)
+    torch.testing.assert_close(clean.resid, wanted.hidden_states[layer + 1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(clean.logits, wanted.logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(host.resume(clean, clean.resid), wanted.logits, atol=1e-4, rtol=1e-4)
+    other = clean.resid + torch.randn_like(clean.resid)
+    if layer >= 0:
+        torch.testing.assert_close(host.resume(clean, other), spliced(plain, ids, 1, other), atol=1e-4, rtol=1e-4)
+    assert (host.resume(clean, other) - wanted.logits).abs().max() > 1e-3
+    # nothing of it stays behind
+    torch.testing.assert_close(host.clean(ids).logits, wanted.logits, atol=1e-4, rtol=1e-4)
+
+
+def test_blocks_before_the_hook_are_not_run_again():
+    host = Host(EMBEDDED, "blocks.1.hook_resid_post")
+    clean = host.clean(torch.randint(1, 2048, (1, 12)))
+    ran = []
+    for i, block in enumerate(host.bridge.original_model.transformer.h):
+        block.original_component.attn.register_forward_hook(lambda m, x, y, i=i: ran.append(i))
+    host.resume(clean, clean.resid)
+    assert ran == [2, 3]
+
+
+def test_a_truncated_or_incomplete_host_is_named(tmp_path):
+    shutil.copytree(EMBEDDED, tmp_path / "host")
+    weights = tmp_path / "host/model.safetensors"
+    tensors = load_file(weights)
+    del tensors["transformer.h.2.mlp.c_fc.weight"]
+    save_file(tensors, weights, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"lack .*h\.2\.mlp\.c_fc\.weight"):
+        Host(tmp_path / "host", "blocks.1.hook_resid_post")
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    with pytest.raises(ValueError, match="no whole host model"):
+        Host(tmp_path / "host", "blocks.1.hook_resid_post")
 
 
 def test_right_padding_is_invisible(tmp_path):
@@ -57,5 +103,5 @@ def test_right_padding_is_invisible(tmp_path):
 def test_a_wrong_hook_and_a_missing_host_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no hook 'blocks\.9\.hook_resid_post'.*blocks\.3\.hook_resid_post"):
         Host(EMBEDDED, "blocks.9.hook_resid_post")
-    with pytest.raises(ValueError, match="no host model"):
+    with pytest.raises(ValueError, match="no whole host model"):
         Host(tmp_path / "nothing", "blocks.1.hook_resid_post")

@@ -1,6 +1,6 @@
 """What the host loses when its residual stream passes through an SAE."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,14 @@ from rsae.progress import progress
 from rsae.tokens import Row, TokenRows, batches
 
 BATCH = 32  # rows of the host's context
-Replace = Callable[[Tensor], Tensor]  # activations [n_tok, d_in] to activations
+LOGITS = 1 << 28  # numbers in one batch's logits, at most: 1 GiB, of which a few are alive at a time
+
+
+class Replacement(NamedTuple):
+    """Ways of replacing the site that share work, such as the raw and the hard codes of one SAE."""
+
+    names: Sequence[Hashable]
+    run: Callable[[Tensor], Sequence[Tensor]]  # activations [n_tok, d_in] to one x_hat per name
 
 
 class Spliced(NamedTuple):
@@ -27,19 +34,22 @@ class Downstream(NamedTuple):
 
     n_pred: np.ndarray  # predictions per document
     ce_clean: np.ndarray
-    spliced: list[Spliced]
+    spliced: dict[Hashable, Spliced]
 
 
-def downstream_sums(host: Host, tokens: TokenRows, n_doc: int, replacements: Sequence[Replace]) -> Downstream:
-    """Run the host clean and once per replacement.
+def downstream_sums(host: Host, tokens: TokenRows, n_doc: int, replacements: Sequence[Replacement]) -> Downstream:
+    """Run the host clean once, and from the hook on once per replacement.
 
     Replaced are the positions that hold text; counted are the predictions made at them (the last
     position of a row predicts nothing, BOS keeps its activation and is not counted).
     """
-    n_pred, clean = np.zeros(n_doc), np.zeros(n_doc)
-    results = [Spliced(np.zeros(n_doc), np.zeros(n_doc)) for _ in replacements]
-    total = -(-len(tokens.rows) // BATCH)
-    for rows, ids in progress(batches(tokens, BATCH), total, "downstream"):
+    n_pred, ce_clean = np.zeros(n_doc), np.zeros(n_doc)
+    results: dict[Hashable, Spliced] = {
+        name: Spliced(np.zeros(n_doc), np.zeros(n_doc)) for r in replacements for name in r.names
+    }
+    batch = max(1, min(BATCH, LOGITS // (host.vocab * max(len(r.ids) for r in tokens.rows))))
+    total = -(-len(tokens.rows) // batch)
+    for rows, ids in progress(batches(tokens, batch), total, "downstream"):
         x = torch.from_numpy(ids)
         text, counted, document = _masks(rows, x.shape, tokens.bos)
         targets = x.roll(-1, 1)  # of the last position too, which is never counted
@@ -47,19 +57,23 @@ def downstream_sums(host: Host, tokens: TokenRows, n_doc: int, replacements: Seq
         def add(total: np.ndarray, values: Tensor, where: Tensor = counted, to: np.ndarray = document) -> None:
             total += np.bincount(to, values[where].double().numpy(), minlength=n_doc)
 
-        logits = host.logits(x)
-        normaliser = logits.logsumexp(-1)
+        clean = host.clean(x)
+        normaliser = clean.logits.logsumexp(-1)
         add(n_pred, torch.ones(x.shape))
-        add(clean, normaliser - _at(logits, targets))
-        p = (logits - normaliser.unsqueeze(-1)).exp()
+        add(ce_clean, normaliser - _at(clean.logits, targets))
+        p = (clean.logits - normaliser.unsqueeze(-1)).exp()
         # KL(p || q) = sum p log p - sum p log q, with log q = logits - normaliser
-        negative_entropy = _dot(p, logits) - normaliser
-        for replace, result in zip(replacements, results, strict=True):
-            other = host.logits(x, _splice(replace, text))
-            other_normaliser = other.logsumexp(-1)
-            add(result.ce, other_normaliser - _at(other, targets))
-            add(result.kl, negative_entropy - _dot(p, other) + other_normaliser)
-    return Downstream(n_pred, clean, results)
+        negative_entropy = _dot(p, clean.logits) - normaliser
+        activations = clean.resid[text]
+        for replacement in replacements:
+            for name, x_hat in zip(replacement.names, replacement.run(activations), strict=True):
+                resid = clean.resid.clone()
+                resid[text] = x_hat
+                other = host.resume(clean, resid)
+                other_normaliser = other.logsumexp(-1)
+                add(results[name].ce, other_normaliser - _at(other, targets))
+                add(results[name].kl, negative_entropy - _dot(p, other) + other_normaliser)
+    return Downstream(n_pred, ce_clean, results)
 
 
 def _at(logits: Tensor, targets: Tensor) -> Tensor:
@@ -82,16 +96,7 @@ def _masks(rows: list[Row], shape: torch.Size, bos: bool) -> tuple[Tensor, Tenso
     return text, counted, document
 
 
-def _splice(replace: Replace, text: Tensor) -> Replace:
-    def at_text(resid: Tensor) -> Tensor:
-        out = resid.clone()
-        out[text] = replace(resid[text])
-        return out
-
-    return at_text
-
-
-def ablations(mean: Tensor) -> Iterator[Replace]:
-    """The two references: the site set to zero, and to its mean [d_in]."""
-    yield torch.zeros_like
-    yield lambda x: mean.to(x.dtype).expand_as(x)
+def ablations(mean: Tensor) -> Iterator[Replacement]:
+    """The two references: the site set to ``zero``, and to its ``mean`` [d_in]."""
+    yield Replacement(["zero"], lambda x: [torch.zeros_like(x)])
+    yield Replacement(["mean"], lambda x: [mean.to(x.dtype).expand_as(x)])

@@ -13,6 +13,17 @@ from rsae.support import mean_l0, smallest_eps
 CHUNK = 2048  # tokens; times d_sae floats is the working memory
 
 
+def set_up_torch() -> None:
+    """One thread, and no subnormal numbers.
+
+    Parallelism is between jobs, so results do not depend on the cores. High powers of a small
+    pre-activation and their gradients fall below 1e-38, where a processor takes a hundred times
+    as long per operation: such numbers are read and written as 0.
+    """
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
 def chunks(shards: Shards) -> Iterator[Tensor]:
     """Activations in fp32, :data:`CHUNK` tokens at a time."""
     for block in shards.blocks():

@@ -12,12 +12,12 @@ from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
 from rsae.progress import progress
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.stages.common import CHUNK
+from rsae.stages.common import CHUNK, set_up_torch
 
 
 def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path) -> None:
     """``saes`` maps (arm, seed) to the folder of an SAE; both supports of each are judged."""
-    torch.set_num_threads(1)
+    set_up_torch()
     shards = Shards(test)
     mean = site_mean(shards.blocks())
     tables: dict[sums.Cell, dict[str, np.ndarray]] = {}

@@ -1,6 +1,8 @@
-"""Fine-tune one arm with one seed."""
+"""Fine-tune one arm, one seed after the other."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,7 +11,7 @@ from rsae.gates import kernels
 from rsae.gates.rational import Rational
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.stages.common import settle_support
+from rsae.stages.common import set_up_torch, settle_support
 from rsae.upgrade.finetune import Settings, finetune
 
 
@@ -18,44 +20,45 @@ def run(
     teacher: Path,
     activations: Path,
     threshold: Path,
-    out: Path,
-    report: Path,
+    outs: Mapping[int, Path],
+    reports: Mapping[int, Path],
     *,
     arm: str,
-    order_seed: int,
-    steps: int,
-    batch: int,
-    lr: float,
-    slow_lr: float,
-    decay_share: float,
-    l1_coefficient: float,
+    order_seeds: Mapping[str, int],
+    **budget: Any,
 ) -> None:
-    """Train from ``start`` on cached activations; write the SAE and a report of the training."""
-    torch.set_num_threads(1)  # parallelism is between jobs; the results do not depend on the cores
-    sae, source = SAE.load(start), SAE.load(teacher)
+    """Train from ``start`` on cached activations; per seed, write the SAE and a report of the training.
+
+    ``budget`` holds the fields of :class:`Settings`. The seeds share one process, hence one start
+    of Python, one reading of the activations and one compilation.
+    """
+    set_up_torch()
+    source = SAE.load(teacher)
     shards = Shards(activations)
-    if shards.d_in != sae.d_in:
-        raise ValueError(f"{activations} has d_in={shards.d_in}, the SAE {start} has {sae.d_in}; wrong hook?")
+    if shards.d_in != source.d_in:
+        raise ValueError(f"{activations} has d_in={shards.d_in}, the SAE {start} has {source.d_in}; wrong hook?")
     data = torch.from_numpy(shards.load().x)
-    path = "plain"
-    if isinstance(sae.gate, Rational):
-        path = kernels.path()
-        sae.gate.compiled = path == "compiled"
-    settings = Settings(steps, batch, lr, slow_lr, decay_share, l1_coefficient)
-    outcome = finetune(sae, data, settings, order_seed)
-    if isinstance(sae.gate, Rational):
-        sae.gate.compiled = False  # evaluation has other shapes, not worth a compilation
-    settle_support(sae, source, threshold)
-    sae.save(out, {"hook_name": shards.manifest["hook"], "arm": arm, **settings._asdict()})
-    write_json(
-        report,
-        {
-            "arm": arm,
-            "gate_path": path,
-            "torch_threads": torch.get_num_threads(),
-            "tokens_trained": steps * batch,
-            "tokens_distinct": shards.n_tok,
-            "passes": steps * batch / shards.n_tok,
-            **outcome._asdict(),
-        },
-    )
+    settings = Settings(**budget)
+    for seed, out in outs.items():
+        sae = SAE.load(start)
+        path = "plain"
+        if isinstance(sae.gate, Rational):
+            path = kernels.path()
+            sae.gate.compiled = path == "compiled"
+        outcome = finetune(sae, data, settings, order_seeds[str(seed)], f"finetune {arm} seed {seed}")
+        if isinstance(sae.gate, Rational):
+            sae.gate.compiled = False  # evaluation has other shapes, not worth a compilation
+        settle_support(sae, source, threshold)
+        sae.save(out, {"hook_name": shards.manifest["hook"], "arm": arm, **settings._asdict()})
+        write_json(
+            reports[seed],
+            {
+                "arm": arm,
+                "gate_path": path,
+                "torch_threads": torch.get_num_threads(),
+                "tokens_trained": settings.steps * settings.batch,
+                "tokens_distinct": shards.n_tok,
+                "passes": settings.steps * settings.batch / shards.n_tok,
+                **outcome._asdict(),
+            },
+        )

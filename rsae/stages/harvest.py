@@ -9,13 +9,14 @@ import torch
 from rsae import shards, tokens
 from rsae.hosts import Host
 from rsae.progress import progress
+from rsae.stages.common import set_up_torch
 
 BATCH = 32  # rows of the host's context
 
 
 def run(token_file: Path, host: Path, out: Path, *, hook: str, dtype: str, n_shards: int) -> None:
     """Read token rows, write activations at ``hook`` for every position of text (BOS left out)."""
-    torch.set_num_threads(1)
+    set_up_torch()
     source = tokens.read(token_file)
     model = Host(host, hook)
     names = {row.document: row.name for row in source.rows}

@@ -11,7 +11,7 @@ from rsae.gates.rational import Rational
 from rsae.rational.safe_pade import SafePade
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.stages.common import chunks, settle_support
+from rsae.stages.common import chunks, set_up_torch, settle_support
 from rsae.upgrade import calibrate
 
 
@@ -28,7 +28,7 @@ def run(
     tail: bool,
 ) -> None:
     """Copy the teacher exactly, replace its gate by the fit, calibrate the gate, settle its support."""
-    torch.set_num_threads(1)
+    set_up_torch()
     source = SAE.load(teacher)
     record: dict[str, Any] = json.loads(fit.read_text())
     num, den = (np.array(record["safe_pade"][k]) for k in ("num", "den"))

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-import torch
-
 from rsae.embedded.teachers import train_teacher
 from rsae.files import replacing
+from rsae.stages.common import set_up_torch
 from rsae.stages.train_host import write_card
 
 
 def run(activations: Path, validation: Path, out: Path, **recipe: object) -> None:
     """``recipe`` holds the keyword arguments of :func:`rsae.embedded.teachers.train_teacher`."""
-    torch.set_num_threads(1)
+    set_up_torch()
     with replacing(out) as temporary:
         facts = train_teacher(activations=activations, validation=validation, out=temporary, **recipe)  # type: ignore[arg-type]
         write_card(temporary, {"recipe": recipe, **facts})

@@ -12,7 +12,7 @@ from rsae.gates import kernels
 from rsae.gates.rational import Rational
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.stages.common import chunks, settle_support
+from rsae.stages.common import chunks, set_up_torch, settle_support
 from rsae.support import mean_l0
 from rsae.upgrade.finetune import Settings, finetune
 
@@ -33,7 +33,7 @@ def run(
 
     ``fixed`` holds the fields of :class:`Settings` that are not tuned.
     """
-    torch.set_num_threads(1)
+    set_up_torch()
     source = SAE.load(teacher)
     data = torch.from_numpy(Shards(activations).load().x)
     held_out = list(chunks(Shards(tuning)))

@@ -47,7 +47,7 @@ def upgrade_loss(
     return ((x - x_hat).square().sum(-1) + l1_coefficient * z.abs().sum(-1)).mean()
 
 
-def finetune(sae: SAE, data: Float[Tensor, "n d_in"], settings: Settings, seed: int) -> Outcome:
+def finetune(sae: SAE, data: Float[Tensor, "n d_in"], settings: Settings, seed: int, what: str = "finetune") -> Outcome:
     """Train all parameters of ``sae`` in place.
 
     ``seed`` fixes the order of the data only; arms of one seed see the same batches, which is
@@ -66,7 +66,7 @@ def finetune(sae: SAE, data: Float[Tensor, "n d_in"], settings: Settings, seed: 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min(1.0, (settings.steps - s) / decay))
     stream = _batches(data, settings.batch, seed)
     first, last, max_code, start = float("nan"), float("nan"), 0.0, time.monotonic()
-    for step in progress(range(settings.steps), settings.steps, "finetune"):
+    for step in progress(range(settings.steps), settings.steps, what):
         x = next(stream)
         z = sae.encode(x)
         loss = upgrade_loss(x, sae.decode(z), z, settings.l1_coefficient)
@@ -75,7 +75,7 @@ def finetune(sae: SAE, data: Float[Tensor, "n d_in"], settings: Settings, seed: 
         optimiser.step()
         schedule.step()
         if step % CHECK_EVERY == 0 or step == settings.steps - 1:
-            last, max_code = float(loss), max(max_code, float(z.detach().abs().max()))
+            last, max_code = float(loss.detach()), max(max_code, float(z.detach().abs().max()))
             first = last if step == 0 else first
             if not last < float("inf"):
                 raise ValueError(f"the loss is {last} at step {step}; lower `lr` or `slow_lr` of this teacher")

@@ -59,26 +59,33 @@ rule init:
         " > {log} 2>&1"
 
 
-rule finetune:
-    input:
-        lambda w: PLANS[w.suite].finetune(w.host, w.teacher, w.arm, int(w.seed)).inputs,
-    output:
-        "results/{suite}/{host}/{teacher}/{arm}/seed-{seed}/sae/cfg.json",
-        "results/{suite}/{host}/{teacher}/{arm}/seed-{seed}/sae/sae_weights.safetensors",
-        "results/{suite}/{host}/{teacher}/{arm}/seed-{seed}/training.json",
-    log:
-        "results/logs/{suite}/{host}/finetune/{teacher}-{arm}-{seed}.log",
-    benchmark:
-        "results/benchmarks/{suite}/finetune/{host}/{teacher}-{arm}-{seed}.tsv"
-    wildcard_constraints:
-        arm=TUNED_ARMS,
-    params:
-        made_by=lambda w: PLANS[w.suite]
-        .finetune(w.host, w.teacher, w.arm, int(w.seed))
-        .fingerprint,
-    shell:
-        "python -m rsae finetune --host {wildcards.host} --teacher {wildcards.teacher} --arm {wildcards.arm}"
-        " --seed {wildcards.seed} > {log} 2>&1"
+# One job trains all seeds of an arm; which seeds, a suite says.
+for _name, _plan in PLANS.items():
+
+    rule:
+        name:
+            f"finetune_{_name}"
+        input:
+            lambda w, plan=_plan: plan.finetune(w.host, w.teacher, w.arm).inputs,
+        output:
+            [
+                f"results/{_name}/{{host}}/{{teacher}}/{{arm}}/seed-{seed}/{file}"
+                for seed in _plan.suite.seeds
+                for file in (*(f"sae/{f}" for f in SAE_FILES), "training.json")
+            ],
+        log:
+            f"results/logs/{_name}/{{host}}/finetune/{{teacher}}-{{arm}}.log",
+        benchmark:
+            f"results/benchmarks/{_name}/finetune/{{host}}/{{teacher}}-{{arm}}.tsv"
+        wildcard_constraints:
+            arm=TUNED_ARMS,
+        params:
+            made_by=lambda w, plan=_plan: plan.finetune(
+                w.host, w.teacher, w.arm
+            ).fingerprint,
+        shell:
+            "python -m rsae finetune --host {wildcards.host} --teacher {wildcards.teacher} --arm {wildcards.arm}"
+            " > {log} 2>&1"
 
 
 rule tune:
