@@ -19,6 +19,14 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 EVALUATED = ("test", "threshold", "tuning", "calibration", "finetune")
 
 
+# names that would collide with a rule, or with a folder that the workflow makes on that level
+RESERVED = {
+    "suite": {"all", "check", "embedded_assets", "assets", "benchmarks", "gates", "logs", "theory"},
+    "host": {"all", "check", "embedded_assets", "gates", "theory", "tables", "text"},
+    "teacher": {"activations", "tokens"},
+}
+
+
 class Strict(BaseModel):
     """Unknown keys are errors; values do not change after loading."""
 
@@ -171,7 +179,7 @@ def load(path: Path | str, model: type[Model]) -> Model:
             nearest known key where one was misspelt.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text())
+        raw = yaml.load(Path(path).read_text(), _UniqueKeys)
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such configuration file") from error
     except yaml.YAMLError as error:
@@ -183,6 +191,17 @@ def load(path: Path | str, model: type[Model]) -> Model:
     except ValidationError as error:
         known = _all_keys(model)
         raise ValueError("\n".join(_sentence(path, e, known) for e in error.errors())) from None
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML lets the last of two equal keys win, silently; here they are a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands here twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _sentence(path: Path | str, error: Any, known: set[str]) -> str:
@@ -222,7 +241,11 @@ def load_suites(folder: Path | str) -> dict[str, Suite]:
         raise ValueError(f"{folder}: no suite (*.yaml) in there")
     owner: dict[str, str] = {}
     for suite, content in suites.items():
+        _not_reserved(folder, suite, "suite", suite)
         for host in content.hosts:
+            _not_reserved(folder, suite, "host", host)
+            for teacher in content.hosts[host].teachers:
+                _not_reserved(folder, suite, "teacher", teacher)
             if host in owner or host in suites:
                 raise ValueError(
                     f"{folder}/{suite}.yaml: host name {host!r} is taken by"
@@ -230,3 +253,11 @@ def load_suites(folder: Path | str) -> dict[str, Suite]:
                 )
             owner[host] = suite
     return suites
+
+
+def _not_reserved(folder: Path | str, suite: str, what: str, name: str) -> None:
+    if name in RESERVED[what]:
+        raise ValueError(
+            f"{folder}/{suite}.yaml: a {what} cannot be called {name!r}, which is a target or a folder of the"
+            f" workflow; reserved are {', '.join(sorted(RESERVED[what]))}"
+        )

@@ -29,7 +29,8 @@ class Host:
     own activation in clean and spliced runs alike.
 
     Raises:
-        ValueError: the directory holds no whole model, or the model has no such hook.
+        ValueError: the directory holds no whole model, the model has no such hook, or is given
+            more positions than it has.
     """
 
     def __init__(self, path: Path | str, hook: str) -> None:
@@ -46,6 +47,7 @@ class Host:
         if hook not in sites:
             raise ValueError(f"host {path} has no hook {hook!r}; its residual sites are {', '.join(sites)}")
         self.layer = int(hook.split(".")[1])
+        self.path, self.longest = path, getattr(self.bridge.original_model.config, "max_position_embeddings", None)
         # the blocks that lie before the hook
         self._before = [*self.bridge.blocks][: self.layer + hook.endswith("post")]
 
@@ -57,6 +59,7 @@ class Host:
     @torch.no_grad()
     def capture(self, ids: Int[Tensor, "b len"]) -> Float[Tensor, "b len d_in"]:
         """The residual stream at the hook; later layers are not run."""
+        self._check(ids)
         kept: list[Tensor] = []
         self.bridge.run_with_hooks(
             ids,
@@ -69,6 +72,7 @@ class Host:
     @torch.no_grad()
     def clean(self, ids: Int[Tensor, "b len"]) -> Clean:
         """Run the host as it is, keeping what :meth:`resume` needs."""
+        self._check(ids)
         kept: list[Tensor] = []
         handed_on: list[Any] = []
         last = self._before[-1:]  # none where the hook stands before the first block
@@ -83,6 +87,13 @@ class Host:
             for handle in handles:
                 handle.remove()
         return Clean(ids, kept[0], logits, handed_on[0] if handed_on else None)
+
+    def _check(self, ids: Tensor) -> None:
+        if self.longest is not None and ids.shape[1] > self.longest:
+            raise ValueError(
+                f"host {self.path} reads at most {self.longest} positions, the rows have {ids.shape[1]};"
+                " lower its `ctx`"
+            )
 
     @torch.no_grad()
     def resume(self, clean: Clean, resid: Float[Tensor, "b len d_in"]) -> Float[Tensor, "b len vocab"]:

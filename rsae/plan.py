@@ -331,13 +331,29 @@ class Plan:
             },
         )
 
+    def benchmarks(self) -> list[Path]:
+        """Time and memory of every job of the suite that Snakemake measures."""
+        found = ["text", "tables"]
+        for h, host in self.suite.hosts.items():
+            found += [f"{stage}/{h}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
+            for t in host.teachers:
+                stages = ("import_teacher", "evaluate_reconstruction", "evaluate_downstream")
+                found += [f"{stage}/{h}/{t}" for stage in stages]
+                for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):
+                    found.append(f"{'finetune' if self.arm(h, t, a).tuned else 'init'}/{h}/{t}-{a}")
+        return [self.results / "benchmarks" / self.name / f"{name}.tsv" for name in found]
+
+    def splits(self, host: str) -> list[str]:
+        """The splits of a host that its tables need; ``tuning`` is read by people who choose λ alone."""
+        return [s for s in self.host(host).tokens if s != "tuning"]
+
     def run_card(self) -> Job:
         """The conditions under which the tables were made."""
         return Job(
             "run_card",
             self.tables(),
             {
-                "benchmarks": self.results / "benchmarks" / self.name,
+                "benchmarks": self.benchmarks(),
                 "reports": [
                     self.training(h, t, a, s)
                     for h, t in self.pairs()

@@ -40,6 +40,8 @@ def import_closure(module: str) -> set[str]:
         if name in closure or _file(name) is None:
             continue
         closure.add(name)
+        if "." in name:
+            todo.append(name.rpartition(".")[0])  # a package's __init__ runs before its modules
         for node in ast.walk(_parse(name)):
             if isinstance(node, ast.Import):
                 todo += [alias.name for alias in node.names]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rsae.files import replacing
@@ -117,7 +117,8 @@ class SAE(nn.Module):
         }
         with replacing(folder) as temporary:
             temporary.mkdir()
-            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary / WEIGHTS)
+            # bytes first: safetensors' own writer reports a full disk as an error of its own kind
+            (temporary / WEIGHTS).write_bytes(save({k: v.detach().contiguous() for k, v in tensors.items()}))
             (temporary / CFG).write_text(json.dumps(cfg, indent=2, allow_nan=False) + "\n")
 
     @classmethod

@@ -59,6 +59,25 @@ def test_what_is_not_yaml_or_not_there_is_named(tmp_path):
         config.load_suites(tmp_path / "empty")
 
 
+def test_a_key_that_stands_twice_is_named(tmp_path):
+    (tmp_path / "a.yaml").write_text(QUICK.replace("seed: 1\n", "seed: 1\nseed: 2\n", 1))
+    with pytest.raises(ValueError, match=r"a\.yaml .*key `seed` stands here twice"):
+        config.load(tmp_path / "a.yaml", config.Suite)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("check", lambda r: r["hosts"].update(check=r["hosts"].pop("gpt2-docs-quick"))),
+        ("tokens", lambda r: host(r)["teachers"].update(tokens=teacher(r))),
+    ],
+)
+def test_names_that_mean_something_else_are_refused(tmp_path, name, change):
+    suite(tmp_path, change)
+    with pytest.raises(ValueError, match=rf"mine\.yaml: a (host|teacher) cannot be called '{name}'"):
+        config.load_suites(tmp_path)
+
+
 def test_host_names_are_unique_across_suites(tmp_path):
     (tmp_path / "one.yaml").write_text(QUICK)
     (tmp_path / "two.yaml").write_text(QUICK)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ PACKAGES = (
 
 
 def run(
-    benchmarks: Path,
+    benchmarks: Sequence[Path],
     reports: Sequence[Path],
     text_manifest: Path,
     out: Path,
@@ -82,10 +83,15 @@ def _cpuinfo() -> list[str]:
     return path.read_text().splitlines() if path.is_file() else []
 
 
-def _rules(folder: Path) -> Mapping[str, Mapping[str, float]]:
-    """Per rule: jobs, summed and largest wall time in seconds, largest resident memory in MB."""
+def _rules(paths: Sequence[Path]) -> Mapping[str, Mapping[str, float]]:
+    """Per rule: jobs, summed and largest wall time in seconds, largest resident memory in MB.
+
+    Jobs that were typed by hand have no record and are not counted.
+    """
     rules: dict[str, dict[str, float]] = {}
-    for path in sorted(folder.rglob("*.tsv")):
+    # all lie below one folder, first by rule
+    folder = Path(os.path.commonpath(paths))
+    for path in filter(Path.is_file, paths):
         with open(path) as file:
             row = next(csv.DictReader(file, delimiter="\t"))
         rule = rules.setdefault(

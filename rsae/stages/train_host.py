@@ -15,7 +15,8 @@ def run(train: Path, validation: Path, out: Path, *, seed: int, **recipe: object
         facts = train_host(
             HostRecipe.model_validate(recipe), seed, read_documents(train), read_documents(validation), temporary
         )
-        write_card(temporary, {"recipe": recipe, "seed": seed, **facts})
+        text = {p.name: sha256(p) for p in (train, validation)}
+        write_card(temporary, {"recipe": recipe, "seed": seed, "text": text, **facts})
 
 
 def read_documents(path: Path) -> list[Document]:

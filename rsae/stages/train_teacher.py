@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rsae.embedded.teachers import train_teacher
-from rsae.files import replacing
+from rsae.files import replacing, sha256
 from rsae.stages.common import set_up_torch
 from rsae.stages.train_host import write_card
 
@@ -13,4 +13,5 @@ def run(activations: Path, validation: Path, out: Path, **recipe: object) -> Non
     set_up_torch()
     with replacing(out) as temporary:
         facts = train_teacher(activations=activations, validation=validation, out=temporary, **recipe)  # type: ignore[arg-type]
-        write_card(temporary, {"recipe": recipe, **facts})
+        data = {p.name: sha256(p / "manifest.json") for p in (activations, validation)}
+        write_card(temporary, {"recipe": recipe, "activations": data, **facts})

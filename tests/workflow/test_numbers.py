@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from rsae.plan import load_plans
+
 LAYER = 1  # blocks.1.hook_resid_post
 GATES = {"relu": "standard", "jumprelu": "jumprelu", "topk": "topk"}
 
@@ -161,6 +163,8 @@ def test_the_run_card(quick):
     assert card["torch_threads"] == [1]
     assert card["objectives"]["pairs"]["gpt2-docs-quick/relu"]["l1_coefficient"] == 1.42
     assert card["rules"]["finetune"]["jobs"] == 6
+    measured = {str(p) for p in (quick.folder / "results/benchmarks/quick").rglob("*.tsv")}
+    assert measured == {str(quick.folder / p) for p in load_plans()["quick"].benchmarks()}
     assert card["rules"]["finetune"]["s"] > 0
 
 
@@ -209,7 +213,7 @@ def test_results_do_not_depend_on_the_cores(quick, tmp_path):
     before = {p.relative_to(pair): p.read_bytes() for p in pair.rglob("*.safetensors")}
     table = (pair / "reconstruction.parquet").read_bytes()
     target = "results/quick/gpt2-docs-quick/jumprelu/reconstruction.parquet"
-    quick.snakemake("--cores", "1", target, "--forcerun", "import_teacher", "init", "finetune")
+    quick.snakemake("--cores", "1", target, "--forcerun", "import_teacher", "init", "finetune_quick")
     assert len(before) == 4
     for name, content in before.items():
         assert (pair / name).read_bytes() == content, name

@@ -9,7 +9,7 @@ def evaluations(*teachers):
 
 
 def finetunes(*teachers):
-    return {f"finetune {HOST} --teacher {t} --arm {a} --seed 0" for t in teachers for a in ("teacher_ft", "rsae")}
+    return {f"finetune {HOST} --teacher {t} --arm {a}" for t in teachers for a in ("teacher_ft", "rsae")}
 
 
 def test_a_second_run_does_nothing(quick):
