@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -47,11 +47,38 @@ class Tuning(Strict):
     lr: list[Rate] = Field(min_length=1)
 
 
+class Figure(Strict):
+    """A published number and how far a correctly loaded teacher may lie from it."""
+
+    value: float
+    within: Rate
+
+
+class Published(Strict):
+    """What the teacher gate holds a teacher to; see :class:`rsae.evaluate.verify.Figures`."""
+
+    l0: Figure | None = None
+    explained_variance: Figure | None = None
+    delta_ce: Figure | None = None
+
+
+class Stated(Strict):
+    """What the owner of a checkpoint knows and its files do not say; see :class:`rsae.teachers.weights.Weights`."""
+
+    k: Positive | None = None
+    apply_b_dec_to_input: bool | None = None
+    normalize_activations: Literal["none", "layer_norm"] | None = None
+    input_scale: Rate | None = None
+
+
 class Teacher(Strict):
     """One SAE to upgrade, with the one λ and the one learning rate that all its arms share."""
 
     path: Path
+    layout: Literal["sae_lens", "gemma_scope", "dictionary_learning"] | None = None  # None: by its files
     kind: Kind
+    stated: Stated = Stated()
+    published: Published = Published()
     l1_coefficient: Annotated[float, Field(ge=0)]
     lr: Rate
     bandwidth: Rate = 0.05  # of the straight-through estimate of JumpReLU thresholds

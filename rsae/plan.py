@@ -186,17 +186,26 @@ class Plan:
 
     def import_teacher(self, host: str, teacher: str) -> Job:
         """Somebody's SAE to the common form."""
-        entry = self.teacher(host, teacher)
-        calibration = self.activations(host, "calibration")
+        h, entry = self.host(host), self.teacher(host, teacher)
+        tokens, calibration = self.token_file(host, "calibration"), self.activations(host, "calibration")
         return Job(
             "import_teacher",
-            [*(entry.path / f for f in SAE_FILES), calibration],
+            [*(entry.path / f for f in SAE_FILES), *(h.path / f for f in HOST_FILES), tokens, calibration],
             {
                 "teacher": entry.path,
+                "host": h.path,
+                "token_file": tokens,
                 "calibration": calibration,
                 "out": self.sae(host, teacher, "teacher", 0),
             },
-            {"kind": entry.kind, "bandwidth": entry.bandwidth},
+            {
+                "hook": h.hook,
+                "kind": entry.kind,
+                "bandwidth": entry.bandwidth,
+                "layout": entry.layout,
+                "stated": entry.stated.model_dump(exclude_none=True),
+                "published": entry.published.model_dump(exclude_none=True),
+            },
         )
 
     def init(self, host: str, teacher: str, arm: str) -> Job:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -22,12 +22,16 @@ from rsae.rational.safe_pade import SafePade
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 LINEAR = ("W_enc", "b_enc", "W_dec", "b_dec")
 SAE_LENS_FORMAT = "6.54.12"  # the version of sae_lens whose file format this is
+Normalization = Literal["none", "layer_norm"]  # sae_lens's words
+LAYER_NORM_EPS = 1e-5  # added to the std on the way in, and not on the way out, as in sae_lens
 
 
 class SAE(nn.Module):
     """h = W_encᵀ(x - b_dec) + b_enc, z = gate(h), x_hat = W_decᵀz + b_dec.  [RSAE, §Method]
 
     ``apply_b_dec_to_input=False`` leaves out the subtraction, as public JumpReLU teachers do.
+    ``normalize_activations="layer_norm"`` reads (x - mean) / std of each token instead of x and gives
+    mean and std back to x_hat, as OpenAI's SAEs for GPT-2 do; codes then carry no unit.
     ``eps`` is the support rule: feature j counts where |z_j| · ‖W_dec,j‖ > eps. It stays 0 for
     gates with exact zeros.
 
@@ -44,6 +48,7 @@ class SAE(nn.Module):
         gate: Gate,
         *,
         apply_b_dec_to_input: bool = True,
+        normalize_activations: Normalization = "none",
         eps: float = 0.0,
     ) -> None:
         super().__init__()
@@ -57,7 +62,10 @@ class SAE(nn.Module):
                     f" {tuple(W_enc.shape)}; is it transposed?"
                 )
             setattr(self, name, nn.Parameter(tensor.detach().float().clone()))
+        if normalize_activations not in get_args(Normalization):
+            raise ValueError(f"normalize_activations {normalize_activations!r} is not supported; fold it first")
         self.gate, self.apply_b_dec_to_input, self.eps = gate, apply_b_dec_to_input, eps
+        self.normalize_activations: Normalization = normalize_activations
 
     W_enc: Tensor
     b_enc: Tensor
@@ -74,8 +82,20 @@ class SAE(nn.Module):
         """Number of features."""
         return self.W_enc.shape[1]
 
+    def with_gate(self, gate: Gate) -> "SAE":
+        """A copy of everything linear that carries another gate; its eps is 0 again."""
+        return SAE(
+            *(getattr(self, name) for name in LINEAR),
+            gate=gate,
+            apply_b_dec_to_input=self.apply_b_dec_to_input,
+            normalize_activations=self.normalize_activations,
+        )
+
     def preactivations(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
         """h, in activation units."""
+        if self.normalize_activations == "layer_norm":
+            mean, std = _moments(x)
+            x = (x - mean) / (std + LAYER_NORM_EPS)
         # (x - b_dec) W = x W - b_dec W: the bias is folded so that x is read once
         bias = self.b_enc - self.b_dec @ self.W_enc if self.apply_b_dec_to_input else self.b_enc
         return torch.addmm(bias, x, self.W_enc)
@@ -89,12 +109,24 @@ class SAE(nn.Module):
         return z if self.eps == 0 else torch.where(self.strength(z) > self.eps, z, 0.0)
 
     def strength(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
-        """|z_j| · ‖W_dec,j‖: what feature j writes, in activation units."""
+        """|z_j| · ‖W_dec,j‖: what feature j writes, in activation units (of the token's std under layer_norm)."""
         return z.abs() * self.W_dec.norm(dim=1)
 
-    def decode(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_in"]:
-        """x_hat, in activation units."""
-        return torch.addmm(self.b_dec, z, self.W_dec)
+    def decode(
+        self, z: Float[Tensor, "n_tok d_sae"], x: Float[Tensor, "n_tok d_in"] | None = None
+    ) -> Float[Tensor, "n_tok d_in"]:
+        """x_hat, in activation units. ``x`` is read for its mean and std alone, under layer_norm.
+
+        Raises:
+            ValueError: the input is normalised and ``x`` is not given.
+        """
+        x_hat = torch.addmm(self.b_dec, z, self.W_dec)
+        if self.normalize_activations == "none":
+            return x_hat
+        if x is None:
+            raise ValueError("an SAE that normalises its input decodes beside x; call decode(z, x)")
+        mean, std = _moments(x)
+        return x_hat * std + mean
 
     def save(self, folder: Path | str, metadata: dict[str, Any]) -> None:
         """Write ``cfg.json`` and ``sae_weights.safetensors``; sae_lens reads non-rational ones as its own."""
@@ -109,7 +141,7 @@ class SAE(nn.Module):
             "dtype": "float32",
             "device": "cpu",
             "apply_b_dec_to_input": self.apply_b_dec_to_input,
-            "normalize_activations": "none",
+            "normalize_activations": self.normalize_activations,
             "reshape_activations": "none",
             "support_eps": self.eps,
             **self.gate.settings(),
@@ -144,6 +176,7 @@ class SAE(nn.Module):
                 *(tensors[name] for name in LINEAR),
                 gate=gate,
                 apply_b_dec_to_input=cfg["apply_b_dec_to_input"],
+                normalize_activations=cfg["normalize_activations"],
                 eps=cfg.get("support_eps", 0.0),
             )
         except KeyError as error:
@@ -155,6 +188,12 @@ class SAE(nn.Module):
                 f"SAE {folder}: weights are {sae.d_in} x {sae.d_sae}, {CFG} says {cfg['d_in']} x {cfg['d_sae']}"
             )
         return sae
+
+
+def _moments(x: Float[Tensor, "n_tok d_in"]) -> tuple[Tensor, Tensor]:
+    """Mean and (unbiased) standard deviation of each token; [n_tok, 1] each."""
+    std, mean = torch.std_mean(x, dim=-1, keepdim=True)
+    return mean, std
 
 
 def _gate(cfg: dict[str, Any], tensors: dict[str, Tensor]) -> Gate:

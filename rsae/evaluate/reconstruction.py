@@ -40,7 +40,7 @@ def reconstruction_sums(
     for document, x in pieces:
         z = sae.encode(x)
         z = sae.hard(z) if hard else z
-        error = (x - sae.decode(z)).double().square().sum(1).numpy()
+        error = (x - sae.decode(z, x)).double().square().sum(1).numpy()
         spread = (x.double() - mean).square().sum(1).numpy()
         on = z != 0
         count = on.sum(1).double().numpy()

@@ -51,10 +51,10 @@ def run(
 def _replacement(arm: str, seed: int, sae: SAE) -> Replacement:
     raw, hard = (sums.Cell(arm, seed, support) for support in ("raw", "hard"))
     if sae.eps == 0:
-        return Replacement([raw], lambda x: [sae.decode(sae.encode(x))])
+        return Replacement([raw], lambda x: [sae.decode(sae.encode(x), x)])
 
     def both(x):
         z = sae.encode(x)
-        return [sae.decode(z), sae.decode(sae.hard(z))]
+        return [sae.decode(z, x), sae.decode(sae.hard(z), x)]
 
     return Replacement([raw, hard], both)

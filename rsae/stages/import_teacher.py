@@ -1,15 +1,66 @@
-"""A teacher settled into the common form."""
+"""A teacher settled into the common form, once it has passed the teacher gate."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from rsae import teachers
+from rsae import teachers, tokens
+from rsae.arms import Kind
+from rsae.evaluate import verify
+from rsae.evaluate.downstream import Replacement, downstream_sums
+from rsae.evaluate.reconstruction import site_mean
+from rsae.hosts import Host
 from rsae.shards import Shards
-from rsae.stages.common import set_up_torch
+from rsae.stages.common import chunks, set_up_torch
+from rsae.teachers.peer import load_peer
+
+ROWS = 64  # of the host's context, for the cross-entropies
 
 
-def run(teacher: Path, calibration: Path, out: Path, *, kind: str, bandwidth: float) -> None:
-    """Load somebody's SAE through its own library, check it, write it in the common form."""
+def run(
+    teacher: Path,
+    host: Path,
+    token_file: Path,
+    calibration: Path,
+    out: Path,
+    *,
+    hook: str,
+    kind: Kind,
+    bandwidth: float,
+    layout: str | None,
+    stated: Mapping[str, Any],
+    published: Mapping[str, Mapping[str, float]],
+) -> None:
+    """Load somebody's SAE, measure it, write it in the common form.
+
+    Raises:
+        ValueError: it cannot be loaded, is not the function that sae_lens computes from the same
+            files, or misses a published figure; the message names the likely cause.
+    """
     set_up_torch()
     shards = Shards(calibration)
-    sae = teachers.load(teacher, kind, shards.d_in, bandwidth)
-    sae.save(out, {"hook_name": shards.manifest["hook"], "arm": "teacher"})
+    layout = layout or teachers.detect(teacher)
+    sae = teachers.load(teacher, kind, shards.d_in, bandwidth, layout, stated)
+    what = f"teacher {teacher}"
+    peer = load_peer(teacher, layout, what, input_scale=stated.get("input_scale", 1.0))
+    runs = [verify.codes_and_output(sae)] + ([] if peer is None else [verify.peers_codes_and_output(peer)])
+    data, mean = list(chunks(shards)), site_mean(shards.blocks())
+    source = tokens.read(token_file)
+    source = source._replace(rows=source.rows[:ROWS])
+    n_doc = 1 + max(r.document for r in source.rows)
+    splices = [Replacement([i], lambda x, r=r: [r(x)[1]]) for i, r in enumerate(runs)]
+    losses = downstream_sums(Host(host, hook), source, n_doc, splices)
+    n_pred, clean = losses.n_pred.sum(), losses.ce_clean.sum()
+    found = [
+        verify.Figures(*verify.reconstruction(r, data, mean), float((losses.spliced[i].ce.sum() - clean) / n_pred))
+        for i, r in enumerate(runs)
+    ]
+    for name, figures in zip(("settled here", "through sae_lens"), found, strict=False):
+        print(f"{what}, {name}, on {shards.n_tok} tokens: {figures}")
+    if len(found) == 2 and (odd := verify.disagreements(*found)):
+        raise ValueError(f"{what} is not the function that sae_lens computes from the same files: {'; '.join(odd)}")
+    if bad := verify.misses(found[0], published):
+        cause = verify.likely_cause(sae, data, mean, published)
+        raise ValueError(f"{what} misses its published figures and is not upgraded: {'; '.join(bad)}. {cause}")
+    measured = {"n_tok": shards.n_tok, **found[0]._asdict(), "agrees_with_sae_lens": len(found) == 2}
+    sae.save(out, {"hook_name": hook, "arm": "teacher", "verified": measured})

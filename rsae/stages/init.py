@@ -37,14 +37,7 @@ def run(
     gate = calibrate.imitated(source, data, tau, per_feature)
     moved = calibrate.calibrate(SafePade(num, den, record["center"]), calibrate.histogram(source, data, gate))
     rational = Rational(moved.form, gate.scale * moved.c_in, gate.scale * moved.c_out, tail)
-    copy = SAE(
-        source.W_enc,
-        source.b_enc,
-        source.W_dec,
-        source.b_dec,
-        rational,
-        apply_b_dec_to_input=source.apply_b_dec_to_input,
-    )
+    copy = source.with_gate(rational)
     settle_support(copy, source, threshold)
     outside = float(np.mean([rational.outside(copy.preactivations(x)) for x in data]))
     copy.save(

@@ -55,5 +55,5 @@ def run(
 
 @torch.no_grad()
 def _judge(sae: SAE, held_out: list[torch.Tensor]) -> dict[str, float]:
-    error = sum(float((x - sae.decode(sae.hard(sae.encode(x)))).double().square().sum()) for x in held_out)
+    error = sum(float((x - sae.decode(sae.hard(sae.encode(x)), x)).double().square().sum()) for x in held_out)
     return {"mse_sum": error / sum(map(len, held_out)), "l0": mean_l0(sae, held_out)}

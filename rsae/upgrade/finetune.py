@@ -69,7 +69,7 @@ def finetune(sae: SAE, data: Float[Tensor, "n d_in"], settings: Settings, seed: 
     for step in progress(range(settings.steps), settings.steps, what):
         x = next(stream)
         z = sae.encode(x)
-        loss = upgrade_loss(x, sae.decode(z), z, settings.l1_coefficient)
+        loss = upgrade_loss(x, sae.decode(z, x), z, settings.l1_coefficient)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -74,7 +74,6 @@ def reconfigure(path, **keys):
         ),
         (lambda p: (p / "sae_weights.safetensors").unlink(), "not a readable"),
         (lambda p: (p / "cfg.json").write_text("{"), "not a readable"),
-        (lambda p: reconfigure(p, normalize_activations="layer_norm"), "layer_norm"),
     ],
 )
 def test_a_damaged_teacher_is_refused_in_one_sentence(copied, damage, says):

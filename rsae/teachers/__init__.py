@@ -1,0 +1,74 @@
+"""Load somebody's SAE and settle every strangeness of its layout into the one skeleton."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rsae.arms import Kind
+from rsae.sae import SAE
+from rsae.teachers import dictionary_learning, gemma_scope, sae_lens_layout
+from rsae.teachers.weights import Weights, settle
+
+# what is fetched from a hub for each layout, below the folder of the SAE
+FILES = {
+    "sae_lens": sae_lens_layout.FILES,
+    "gemma_scope": gemma_scope.FILES,
+    "dictionary_learning": dictionary_learning.FILES,
+}
+
+
+def load(
+    path: Path | str,
+    kind: Kind,
+    d_in: int,
+    bandwidth: float = 0.05,
+    layout: str | None = None,
+    stated: Mapping[str, Any] | None = None,
+) -> SAE:
+    """Load a local folder or checkpoint of any supported layout.
+
+    ``stated`` holds fields of :class:`Weights` that the owner knows and the files do not say (``k``,
+    ``apply_b_dec_to_input``, ``normalize_activations``, ``input_scale``).
+
+    Raises:
+        ValueError: unreadable, truncated or transposed weights; another gate than ``kind``; another
+            width than the host's ``d_in``; a gate or normalisation that is not supported.
+    """
+    path, what = Path(path), f"teacher {path}"
+    weights = _read(path, layout or detect(path), kind, what)._replace(**(stated or {}))
+    if weights.kind != kind:
+        raise ValueError(f"{what} has a {weights.kind} gate, the config says kind: {kind}; correct one of them")
+    if weights.input_scale != weights.input_scale:
+        raise ValueError(
+            f"{what} was trained on activations scaled to an expected norm of sqrt(d_in), and the factor is not in its"
+            " files; set `input_scale` for this teacher"
+        )
+    sae = settle(weights, what, bandwidth)
+    if sae.d_in != d_in:
+        raise ValueError(f"{what} expects d_in={sae.d_in}, the activations have {d_in}; wrong hook or host?")
+    return sae
+
+
+def _read(path: Path, layout: str, kind: Kind, what: str) -> Weights:
+    match layout:
+        case "sae_lens":
+            return sae_lens_layout.read(path, what)
+        case "gemma_scope":
+            return gemma_scope.read(path, what)
+        case _:
+            return dictionary_learning.read(path, what, kind)
+
+
+def detect(path: Path) -> str:
+    """The layout of a local folder or file, by the names of its files.
+
+    Raises:
+        ValueError: there is nothing, or nothing known.
+    """
+    if path.is_file() or (path / "ae.pt").is_file() or (path / "config.json").is_file():
+        return "dictionary_learning"
+    if (path / "params.npz").is_file():
+        return "gemma_scope"
+    if path.is_dir():
+        return "sae_lens"
+    raise ValueError(f"teacher {path} does not exist; it must be a folder or a checkpoint file")

@@ -1,0 +1,32 @@
+"""Gemma Scope: one ``params.npz`` of a JumpReLU SAE that does not subtract b_dec from its input."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rsae.teachers.weights import Weights
+
+FILES = ("params.npz",)
+TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+
+
+def read(folder: Path, what: str) -> Weights:
+    """The weights in ``folder/params.npz``; no pickle is ever opened.
+
+    Raises:
+        ValueError: the file is missing, truncated, or an array is missing.
+    """
+    try:
+        with np.load(folder / "params.npz", allow_pickle=False) as data:
+            arrays = {("W_" + k[2:] if k.startswith("w_") else k): torch.from_numpy(data[k]) for k in data}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{what}: params.npz is missing, truncated or altered ({error}); fetch it again") from error
+    missing = [name for name in TENSORS if name not in arrays]
+    if missing:
+        raise ValueError(f"{what}: params.npz lacks {', '.join(missing)}")
+    scale = arrays.pop("scaling_factor", torch.ones(()))
+    if not torch.allclose(scale, torch.ones_like(scale)):
+        raise ValueError(f"{what}: params.npz carries a scaling_factor that is not 1, which is not supported")
+    return Weights("jumprelu", *(arrays[n] for n in TENSORS[:4]), False, threshold=arrays["threshold"])

@@ -1,0 +1,67 @@
+"""sae_lens's own layout: ``cfg.json`` and ``sae_weights.safetensors``, read by sae_lens itself."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from rsae.arms import Kind
+from rsae.teachers.weights import Weights, refuse_unsupported
+
+FILES = ("cfg.json", "sae_weights.safetensors")
+KINDS: dict[str, Kind] = {"standard": "relu", "jumprelu": "jumprelu", "topk": "topk"}
+
+
+def open_sae(folder: Path, what: str) -> Any:
+    """sae_lens's object, older configurations converted as sae_lens does.
+
+    Raises:
+        ValueError: unreadable, truncated or transposed; or a gate that the skeleton cannot hold.
+    """
+    # slow to import, so only the stage that reads a foreign format pays for it
+    from sae_lens import SAE
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return SAE.load_from_disk(folder, device="cpu")
+    except SafetensorError as error:
+        raise ValueError(f"{what}: the weights are truncated or altered ({error}); fetch them again") from error
+    except (OSError, KeyError, ValueError, TypeError, AssertionError) as error:
+        detail = " ".join(str(error).split())
+        refuse_unsupported(detail, what)
+        raise ValueError(f"{what}: not a readable sae_lens folder ({detail})") from error
+    except RuntimeError as error:  # torch's word for shapes and names that do not fit the config
+        detail = " ".join(str(error).split())
+        raise ValueError(f"{what}: weights do not fit cfg.json (transposed? missing?): {detail}") from error
+
+
+def read(folder: Path, what: str) -> Weights:
+    """The weights of a sae_lens folder.
+
+    Raises:
+        ValueError: see :func:`open_sae`; or a normalisation that is not linear and not a layer norm.
+    """
+    source = open_sae(folder, what)
+    architecture = source.cfg.architecture()
+    if architecture not in KINDS:
+        refuse_unsupported(architecture, what)
+        raise ValueError(f"{what} has a {architecture} gate; supported are {', '.join(KINDS)}")
+    normalize = source.cfg.normalize_activations
+    if normalize not in ("none", "layer_norm", "expected_average_only_in"):
+        raise ValueError(f"{what} normalises its input ({normalize}), which is not supported; fold it into the weights")
+    return Weights(
+        KINDS[architecture],
+        source.W_enc,
+        source.b_enc,
+        source.W_dec,
+        source.b_dec,
+        source.cfg.apply_b_dec_to_input,
+        k=getattr(source.cfg, "k", None),
+        threshold=getattr(source, "threshold", None),
+        normalize_activations="layer_norm" if normalize == "layer_norm" else "none",
+        # sae_lens passes such an SAE through unscaled unless its registry knows the factor
+        input_scale=float("nan") if normalize == "expected_average_only_in" else 1.0,
+        rescaled=bool(getattr(source.cfg, "rescale_acts_by_decoder_norm", False)),
+    )
