@@ -53,7 +53,8 @@ def sae_lens_before_6(folder: Path, w: dict[str, torch.Tensor], **cfg: Any) -> P
 def gemma_scope(folder: Path, w: dict[str, torch.Tensor]) -> Path:
     """DeepMind's npz."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "params.npz", **{k: w[k].numpy() for k in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")})
+    arrays: Any = {k: w[k].numpy() for k in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")}
+    np.savez(folder / "params.npz", **arrays)
     return folder
 
 

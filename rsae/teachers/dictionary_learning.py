@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rsae.arms import Kind
+from rsae.sae import LINEAR
 from rsae.teachers.weights import Weights, refuse_unsupported
 
 FILES = ("config.json", "ae.pt")
@@ -66,9 +67,13 @@ def read(path: Path, what: str, kind: Kind) -> Weights:
     if CLASSES[name].kind == "jumprelu" and threshold is not None and threshold.ndim == 0 and float(threshold) < 0:
         raise ValueError(f"{what}: the inference threshold of this BatchTopK SAE was never set ({float(threshold):g})")
     k = tensors.get("k", trainer.get("k"))
+    W_enc, b_enc, W_dec, b_dec = (tensors[n] for n in LINEAR)
     return Weights(
         CLASSES[name].kind,
-        *(tensors[n] for n in ("W_enc", "b_enc", "W_dec", "b_dec")),
+        W_enc,
+        b_enc,
+        W_dec,
+        b_dec,
         CLASSES[name].apply_b_dec_to_input,
         k=None if k is None else int(k),
         threshold=threshold,
@@ -109,7 +114,7 @@ def _settled_names(found: dict[str, Tensor], what: str) -> dict[str, Tensor]:
     if unknown:
         raise ValueError(f"{what} holds tensors of no known layout: {', '.join(unknown)}; known are {_list(known)}")
     tensors = {known[k][0]: v.T if known[k][1] else v for k, v in found.items() if k in known}
-    missing = [n for n in ("W_enc", "b_enc", "W_dec", "b_dec") if n not in tensors]
+    missing = [n for n in LINEAR if n not in tensors]
     if missing:
         raise ValueError(f"{what} lacks {', '.join(missing)}; it holds {_list(found)}")
     if "decoder.bias" in found:

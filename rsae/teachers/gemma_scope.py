@@ -29,4 +29,5 @@ def read(folder: Path, what: str) -> Weights:
     scale = arrays.pop("scaling_factor", torch.ones(()))
     if not torch.allclose(scale, torch.ones_like(scale)):
         raise ValueError(f"{what}: params.npz carries a scaling_factor that is not 1, which is not supported")
-    return Weights("jumprelu", *(arrays[n] for n in TENSORS[:4]), False, threshold=arrays["threshold"])
+    W_enc, b_enc, W_dec, b_dec, threshold = (arrays[name] for name in TENSORS)
+    return Weights("jumprelu", W_enc, b_enc, W_dec, b_dec, False, threshold=threshold)

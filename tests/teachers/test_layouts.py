@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from rsae import teachers
+from rsae.arms import Kind
 from rsae.sae import SAE
 from rsae.teachers.peer import gap, load_peer
 from tests import checkpoints
@@ -35,7 +36,7 @@ def codes(name, x):
             return torch.where(h > W["threshold"], h, 0)
 
 
-KINDS = {
+KINDS: dict[str, Kind] = {
     "AutoEncoder": "relu", "AutoEncoderNew": "relu", "AutoEncoderTopK": "topk", "BatchTopKSAE": "jumprelu",
     "MatryoshkaBatchTopKSAE": "jumprelu", "JumpReluAutoEncoder": "jumprelu",
 }  # fmt: skip
