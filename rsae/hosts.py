@@ -28,12 +28,16 @@ class Host:
     ``d_in`` is the width of the site. Only positions that hold text are touched: BOS keeps its
     own activation in clean and spliced runs alike.
 
+    ``center_writing_weights``: the site as SAEs saw it that were trained through transformer_lens's
+    processed models. Centring every weight that writes to the stream takes each token's mean over
+    d_in away and changes no logit where every reader is a LayerNorm, so here the mean itself is taken.
+
     Raises:
-        ValueError: the directory holds no whole model, the model has no such hook, or is given
-            more positions than it has.
+        ValueError: the directory holds no whole model, the model has no such hook, cannot be
+            centred, or is given more positions than it has.
     """
 
-    def __init__(self, path: Path | str, hook: str) -> None:
+    def __init__(self, path: Path | str, hook: str, center_writing_weights: bool = False) -> None:
         # slow to import (seconds, half a gigabyte), so only stages that run a host pay for it
         from transformer_lens.model_bridge import TransformerBridge
 
@@ -46,7 +50,12 @@ class Host:
         sites = [k for k in self.bridge.hook_dict if k.endswith(("hook_resid_pre", "hook_resid_post"))]
         if hook not in sites:
             raise ValueError(f"host {path} has no hook {hook!r}; its residual sites are {', '.join(sites)}")
-        self.layer = int(hook.split(".")[1])
+        if center_writing_weights and self.bridge.cfg.normalization_type not in ("LN", "LNPre"):
+            raise ValueError(
+                f"host {path} reads its residual stream through {self.bridge.cfg.normalization_type}, to which the mean"
+                " matters; set center_writing_weights: false"
+            )
+        self.centred, self.layer = center_writing_weights, int(hook.split(".")[1])
         self.path, self.longest = path, getattr(self.bridge.original_model.config, "max_position_embeddings", None)
         # the blocks that lie before the hook
         self._before = [*self.bridge.blocks][: self.layer + hook.endswith("post")]
@@ -55,6 +64,9 @@ class Host:
     def vocab(self) -> int:
         """Number of logits per position."""
         return self.bridge.cfg.d_vocab
+
+    def _seen(self, x: Tensor) -> Tensor:
+        return x - x.mean(-1, keepdim=True) if self.centred else x.clone()
 
     @torch.no_grad()
     def capture(self, ids: Int[Tensor, "b len"]) -> Float[Tensor, "b len d_in"]:
@@ -65,7 +77,7 @@ class Host:
             ids,
             return_type=None,
             stop_at_layer=self.layer + 1,
-            fwd_hooks=[(self.hook, lambda x, hook: kept.append(x.detach().clone()))],
+            fwd_hooks=[(self.hook, lambda x, hook: kept.append(self._seen(x.detach())))],
         )
         return kept[0]
 
@@ -81,7 +93,7 @@ class Host:
             logits = self.bridge.run_with_hooks(
                 ids,
                 return_type="logits",
-                fwd_hooks=[(self.hook, lambda x, hook: kept.append(x.detach().clone()))],
+                fwd_hooks=[(self.hook, lambda x, hook: kept.append(self._seen(x.detach())))],
             )
         finally:
             for handle in handles:

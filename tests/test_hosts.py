@@ -4,7 +4,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from rsae.hosts import Host
 
@@ -44,7 +52,7 @@ def spliced(plain, ids, layer, resid):
 
 
 @pytest.mark.parametrize("hook", ["blocks.1.hook_resid_post", "blocks.2.hook_resid_pre", "blocks.0.hook_resid_pre"])
-@pytest.mark.parametrize("architecture", ["gpt2", "llama", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "gpt_neox", "gemma2"])
 def test_capture_and_splice_agree_with_plain_transformers(tmp_path, architecture, hook):
     torch.manual_seed(0)
     path = EMBEDDED
@@ -52,6 +60,8 @@ def test_capture_and_splice_agree_with_plain_transformers(tmp_path, architecture
         path = tiny(tmp_path, LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2)))
     if architecture == "gpt_neox":
         path = tiny(tmp_path, GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES)))
+    if architecture == "gemma2":  # sliding windows in every other block, soft-capped logits
+        path = tiny(tmp_path, Gemma2ForCausalLM(Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=8)))
     host, plain = Host(path, hook), AutoModelForCausalLM.from_pretrained(path)
     ids = torch.randint(0, 2048, (3, 20))
     with torch.no_grad():
@@ -68,6 +78,40 @@ def test_capture_and_splice_agree_with_plain_transformers(tmp_path, architecture
     assert (host.resume(clean, other) - wanted.logits).abs().max() > 1e-3
     # nothing of it stays behind
     torch.testing.assert_close(host.clean(ids).logits, wanted.logits, atol=1e-4, rtol=1e-4)
+
+
+def test_centred_writing_weights_take_the_mean_of_each_token_away_and_no_logit_changes():
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from rsae.tokenizers import load_tokenizer
+
+    hook, ids = "blocks.2.hook_resid_pre", torch.randint(0, 2048, (3, 20))
+    host, plain = Host(EMBEDDED, hook, center_writing_weights=True), AutoModelForCausalLM.from_pretrained(EMBEDDED)
+    with torch.no_grad():
+        wanted = plain(ids, output_hidden_states=True)
+    raw = wanted.hidden_states[2]
+    seen = raw - raw.sum(-1, keepdim=True) / 128
+    torch.testing.assert_close(host.capture(ids), seen, atol=1e-5, rtol=1e-5)
+    clean = host.clean(ids)
+    torch.testing.assert_close(clean.resid, seen, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(host.resume(clean, clean.resid), wanted.logits, atol=1e-4, rtol=1e-4)
+    # transformer_lens centres the weights themselves
+    processed: Any = TransformerBridge.boot_transformers(
+        EMBEDDED, hf_model=AutoModelForCausalLM.from_pretrained(EMBEDDED), tokenizer=load_tokenizer(EMBEDDED)
+    )
+    processed.enable_compatibility_mode(center_writing_weights=True, center_unembed=False, fold_ln=False)
+    other = seen + torch.randn_like(seen)
+    with torch.no_grad():
+        _, cache = processed.run_with_cache(ids)
+        logits = processed.run_with_hooks(ids, return_type="logits", fwd_hooks=[(hook, lambda x, hook: other)])
+    torch.testing.assert_close(host.capture(ids), cache[hook], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(host.resume(clean, other), logits, atol=1e-4, rtol=1e-4)
+
+
+def test_a_host_whose_readers_see_the_mean_cannot_be_centred(tmp_path):
+    path = tiny(tmp_path, LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2)))
+    with pytest.raises(ValueError, match=r"RMS.*set center_writing_weights: false"):
+        Host(path, "blocks.1.hook_resid_post", center_writing_weights=True)
 
 
 def test_blocks_before_the_hook_are_not_run_again():
