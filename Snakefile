@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, str(workflow.basedir))
 
-from rsae.plan import HOST_FILES, INIT_ARMS, SAE_FILES, TABLES, TEXT_SPLITS, TUNED_ARMS
+from rsae.plan import HOST_FILES, SAE_FILES, TABLES, TEXT_SPLITS
 from rsae.plan import load_assets_plan, load_plans, stage_digest
 
 

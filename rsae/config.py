@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rsae.arms import Kind, arms
+from rsae.arms import Kind, Objective, arms
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
@@ -17,7 +17,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 # what the main job reads; the other splits only ever trained the committed host and teachers
 EVALUATED = ("test", "threshold", "tuning", "calibration", "finetune")
-
 
 # names that would collide with a rule, or with a folder that the workflow makes on that level
 RESERVED = {
@@ -71,8 +70,17 @@ class Stated(Strict):
     input_scale: Rate | None = None
 
 
+class Variant(Strict):
+    """An arm under another name, with settings of its own; what is left out is the teacher's or the suite's."""
+
+    arm: str
+    l1_coefficient: Annotated[float, Field(ge=0)] | None = None
+    lr: Rate | None = None
+    slow_lr: Rate | None = None
+
+
 class Teacher(Strict):
-    """One SAE to upgrade, with the one λ and the one learning rate that all its arms share."""
+    """One SAE to upgrade. λ and learning rate are those of all its arms but the variants that say otherwise."""
 
     path: Path
     layout: Literal["sae_lens", "gemma_scope", "dictionary_learning"] | None = None  # None: by its files
@@ -83,15 +91,24 @@ class Teacher(Strict):
     lr: Rate
     bandwidth: Rate = 0.05  # of the straight-through estimate of JumpReLU thresholds
     tuning: Tuning | None = None
-    arms: list[str] = Field(min_length=1)
+    variants: dict[Annotated[str, Field(pattern=r"^\w+$")], Variant] = {}
+    arms: list[str] = Field(min_length=1)  # in the order of the tables; variants are listed like arms
+
+    def definition(self, name: str) -> str:
+        """The declared arm behind a name in ``arms``."""
+        return self.variants[name].arm if name in self.variants else name
 
     @model_validator(mode="after")
     def _known_arms(self) -> "Teacher":
         known = arms(self.kind)
+        for name in self.variants:
+            if name in known:
+                raise ValueError(f"the variant {name!r} has the name of an arm; call it something else")
         for name in self.arms:
-            if name not in known:
-                raise ValueError(f"unknown arm {name!r} for a {self.kind} teacher{_near(name, known)}")
-            start = known[name].start
+            definition = self.definition(name)
+            if definition not in known:
+                raise ValueError(f"unknown arm {definition!r} for a {self.kind} teacher{_near(definition, known)}")
+            start = known[definition].start
             if start is not None and start not in self.arms:
                 raise ValueError(f"arm {name!r} starts from {start!r}; add it to `arms`")
         if "teacher" not in self.arms:
@@ -129,6 +146,7 @@ class Finetune(Strict):
     batch: Positive
     slow_lr: Rate
     decay_share: Share
+    objective: Objective = "paper"  # of arms that do not bring their own
 
 
 class Gate(Strict):

@@ -8,10 +8,10 @@ sees, which is what makes reruns precise: what is not handed over cannot matter.
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from rsae import config
-from rsae.arms import Arm, Kind, arms
+from rsae.arms import Arm, Design, arms
 from rsae.docstrings import SPLITS
 from rsae.files import canonical, digest
 from rsae.provenance import code_digest, lock_digest
@@ -31,12 +31,13 @@ class Job(NamedTuple):
     inputs: list[Path]  # files and folders that must exist, as Snakemake sees them
     arguments: dict[str, Any]  # paths, as the stage sees them
     settings: dict[str, Any]  # JSON values
+    module: str | None = None  # code that the stage finds by name, such as an arm's
 
     @property
     def fingerprint(self) -> str:
         """What a rerun depends on besides the inputs: settings, code of the stage, lock file."""
-        module = f"rsae.stages.{self.stage}"
-        return f"{canonical(self.settings)} code={code_digest(module)} lock={lock_digest()}"
+        code = [code_digest(m) for m in (f"rsae.stages.{self.stage}", self.module) if m]
+        return f"{canonical(self.settings)} code={'+'.join(code)} lock={lock_digest()}"
 
 
 def derive_seed(*parts: object) -> int:
@@ -65,19 +66,23 @@ class Plan:
         return _pick("teacher", teacher, self.host(host).teachers)
 
     def arm(self, host: str, teacher: str, arm: str) -> Arm:
-        """The arm's definition."""
+        """The declared arm behind a name that the teacher's configuration lists."""
         entry = self.teacher(host, teacher)
-        return _pick("arm", arm, {name: arms(entry.kind)[name] for name in entry.arms})
+        return _pick("arm", arm, {name: arms(entry.kind)[entry.definition(name)] for name in entry.arms})
 
     def cells(self, host: str, teacher: str) -> list[tuple[str, int]]:
         """(arm, seed) of a pair, in table order: untuned arms have seed 0 only."""
         entry = self.teacher(host, teacher)
         return [
             (name, seed)
-            for name, arm in arms(entry.kind).items()
-            if name in entry.arms
-            for seed in (self.suite.seeds if arm.tuned else [0])
+            for name in entry.arms
+            for seed in (self.suite.seeds if self.arm(host, teacher, name).tuned else [0])
         ]
+
+    def arm_names(self, tuned: bool) -> str:
+        """Every arm of the suite that is tuned, or built from the teacher, as a pattern of a wildcard."""
+        found = {a for h, t in self.pairs() for a, _ in self.cells(h, t) if self.arm(h, t, a).tuned == tuned}
+        return "|".join(sorted(found - {"teacher"})) or "(?!)"  # which nothing matches
 
     def pairs(self) -> list[tuple[str, str]]:
         """(host, teacher) of every pair."""
@@ -129,20 +134,19 @@ class Plan:
         """Reference numbers with their tolerances, committed."""
         return Path("expected") / f"{self.name}.json"
 
-    def fit_file(self, arm: Arm) -> Path:
+    def fit_file(self, design: Design) -> Path:
         """The minimax fit that an arm's gate starts from; shared by all hosts and suites."""
-        fit = self.fit_settings(arm)
+        fit = self.fit_settings(design)
         p, q = fit["degree"]
         where = [fit["target"], *(f"{k}-{fit[k]:g}" for k in ("theta", "delta") if fit[k] is not None)]
         return self.results / "gates" / "_".join(where) / f"{p}-{q}.json"
 
-    def fit_settings(self, arm: Arm) -> dict[str, Any]:
-        """Design problem of an arm's gate: ReLU arms fit relu, the others the jump."""
-        assert arm.degree is not None
-        jump = arm.target == "jumprelu"
+    def fit_settings(self, design: Design) -> dict[str, Any]:
+        """An arm's design problem, with the suite's jump where it has one."""
+        jump = design.target == "jumprelu"
         return {
-            "target": arm.target,
-            "degree": arm.degree,
+            "target": design.target,
+            "degree": design.degree,
             "theta": self.suite.gate.theta if jump else None,
             "delta": self.suite.gate.delta if jump else None,
         }
@@ -180,10 +184,6 @@ class Plan:
             {"hook": h.hook, "dtype": h.dtype, "n_shards": h.n_shards},
         )
 
-    def fit_gate(self, arm: Arm) -> Job:
-        """Minimax fit of an arm's gate."""
-        return Job("fit_gate", [], {}, self.fit_settings(arm))
-
     def import_teacher(self, host: str, teacher: str) -> Job:
         """Somebody's SAE to the common form."""
         h, entry = self.host(host), self.teacher(host, teacher)
@@ -209,13 +209,15 @@ class Plan:
         )
 
     def init(self, host: str, teacher: str, arm: str) -> Job:
-        """Copy of the teacher with a calibrated rational gate."""
-        spec = self.arm(host, teacher, arm)
-        fit = self.fit_file(spec)
+        """An untuned arm, built from the teacher."""
+        entry, spec = self.teacher(host, teacher), self.arm(host, teacher, arm)
+        if spec.build is None:
+            raise ValueError(f"arm {arm!r} is not built from the teacher; see `import-teacher` and `finetune`")
+        fit = None if spec.design is None else self.fit_file(spec.design)
         calibration, threshold = (self.activations(host, s) for s in ("calibration", "threshold"))
         return Job(
             "init",
-            [*self.sae_files(host, teacher, "teacher", 0), fit, calibration, threshold],
+            [*self.sae_files(host, teacher, "teacher", 0), *([fit] if fit else []), calibration, threshold],
             {
                 "teacher": self.sae(host, teacher, "teacher", 0),
                 "fit": fit,
@@ -223,7 +225,8 @@ class Plan:
                 "threshold": threshold,
                 "out": self.sae(host, teacher, arm, 0),
             },
-            {"arm": arm, "per_feature": spec.per_feature, "tail": self.suite.gate.tail},
+            {"arm": spec.name, "kind": entry.kind, "tail": self.suite.gate.tail},
+            spec.module,
         )
 
     def finetune(self, host: str, teacher: str, arm: str, seeds: Sequence[int] | None = None) -> Job:
@@ -233,6 +236,12 @@ class Plan:
         if spec.start is None or not set(seeds) <= set(self.suite.seeds):
             raise ValueError(f"arm {arm!r} with seeds {list(seeds)} is not fine-tuned in suite {self.name!r}")
         activations, threshold = (self.activations(host, s) for s in ("finetune", "threshold"))
+        variant = entry.variants.get(arm) or config.Variant(arm=arm)
+
+        def chosen(name: str, otherwise: float) -> float:
+            own = getattr(variant, name)
+            return otherwise if own is None else own
+
         starts = dict.fromkeys(("teacher", spec.start))
         return Job(
             "finetune",
@@ -247,15 +256,19 @@ class Plan:
             },
             {
                 "arm": arm,
+                "definition": spec.name,
+                "kind": entry.kind,
                 # the same for all arms of a pair: they see the same batches
                 "order_seeds": {str(s): derive_seed(self.suite.seed, "finetune", host, teacher, s) for s in seeds},
                 "steps": budget.steps,
                 "batch": budget.batch,
-                "lr": entry.lr,
-                "slow_lr": budget.slow_lr,
+                "lr": chosen("lr", entry.lr),
+                "slow_lr": chosen("slow_lr", budget.slow_lr),
                 "decay_share": budget.decay_share,
-                "l1_coefficient": entry.l1_coefficient,
+                "l1_coefficient": chosen("l1_coefficient", entry.l1_coefficient),
+                "objective": spec.objective or budget.objective,
             },
+            spec.module,
         )
 
     def tune(self, host: str, teacher: str) -> Job:
@@ -266,7 +279,7 @@ class Plan:
         seed = self.suite.seeds[0]
         job = self.finetune(host, teacher, "rsae", [seed])
         tuning = self.activations(host, "tuning")
-        kept = ("steps", "batch", "slow_lr", "decay_share")
+        kept = ("steps", "batch", "slow_lr", "decay_share", "objective")
         return Job(
             "tune",
             [*job.inputs, tuning],
@@ -412,14 +425,6 @@ def load_plans(folder: Path | str = CONFIG / "suites", results: Path = Path("res
 def stage_digest(stage: str) -> str:
     """Fingerprint of a stage whose settings stand in its file name."""
     return f"code={code_digest(f'rsae.stages.{stage}')} lock={lock_digest()}"
-
-
-def _arm_names(tuned: bool) -> str:
-    names = {name for kind in get_args(Kind) for name, arm in arms(kind).items() if arm.tuned == tuned}
-    return "|".join(sorted(names - {"teacher"}))
-
-
-INIT_ARMS, TUNED_ARMS = _arm_names(False), _arm_names(True)  # patterns of wildcards
 
 
 class AssetsPlan:

@@ -1,25 +1,24 @@
 """One linear skeleton that holds one gate: x -> h -> z -> x_hat."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from rsae import refine as refinements
 from rsae.files import replacing
 from rsae.gates.base import Gate
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.rational import Rational
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.rational.safe_pade import SafePade
+from rsae.gates.restore import restore
+from rsae.refine.base import Refinement
 
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+REFINED = "rsae_refined"
 LINEAR = ("W_enc", "b_enc", "W_dec", "b_dec")
 SAE_LENS_FORMAT = "6.54.12"  # the version of sae_lens whose file format this is
 Normalization = Literal["none", "layer_norm"]  # sae_lens's words
@@ -28,6 +27,8 @@ LAYER_NORM_EPS = 1e-5  # added to the std on the way in, and not on the way out,
 
 class SAE(nn.Module):
     """h = W_encᵀ(x - b_dec) + b_enc, z = gate(h), x_hat = W_decᵀz + b_dec.  [RSAE, §Method]
+
+    A refinement, if there is one, improves z on its own support before it is decoded (ours).
 
     ``apply_b_dec_to_input=False`` leaves out the subtraction, as public JumpReLU teachers do.
     ``normalize_activations="layer_norm"`` reads (x - mean) / std of each token instead of x and gives
@@ -50,6 +51,7 @@ class SAE(nn.Module):
         apply_b_dec_to_input: bool = True,
         normalize_activations: Normalization = "none",
         eps: float = 0.0,
+        refine: Refinement | None = None,
     ) -> None:
         super().__init__()
         d_in, d_sae = W_enc.shape
@@ -64,7 +66,8 @@ class SAE(nn.Module):
             setattr(self, name, nn.Parameter(tensor.detach().float().clone()))
         if normalize_activations not in get_args(Normalization):
             raise ValueError(f"normalize_activations {normalize_activations!r} is not supported; fold it first")
-        self.gate, self.apply_b_dec_to_input, self.eps = gate, apply_b_dec_to_input, eps
+        self.gate, self.refine, self.eps = gate, refine, eps
+        self.apply_b_dec_to_input = apply_b_dec_to_input
         self.normalize_activations: Normalization = normalize_activations
 
     W_enc: Tensor
@@ -84,25 +87,49 @@ class SAE(nn.Module):
 
     def with_gate(self, gate: Gate) -> "SAE":
         """A copy of everything linear that carries another gate; its eps is 0 again."""
+        return self._copy(gate, None)
+
+    def with_refinement(self, refinement: Refinement) -> "SAE":
+        """A copy whose codes are refined.
+
+        Raises:
+            ValueError: the gate has no exact zeros, so there is no support to refine on.
+        """
+        if not self.gate.exact_zeros:
+            raise ValueError(f"codes are refined on a support; the gate {self.gate.architecture!r} has no exact zeros")
+        return self._copy(copy.deepcopy(self.gate), refinement)
+
+    def _copy(self, gate: Gate, refine: Refinement | None) -> "SAE":
         return SAE(
             *(getattr(self, name) for name in LINEAR),
             gate=gate,
+            refine=refine,
             apply_b_dec_to_input=self.apply_b_dec_to_input,
             normalize_activations=self.normalize_activations,
         )
 
     def preactivations(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
         """h, in activation units."""
-        if self.normalize_activations == "layer_norm":
-            mean, std = _moments(x)
-            x = (x - mean) / (std + LAYER_NORM_EPS)
+        x = self._normalised(x)
         # (x - b_dec) W = x W - b_dec W: the bias is folded so that x is read once
         bias = self.b_enc - self.b_dec @ self.W_enc if self.apply_b_dec_to_input else self.b_enc
         return torch.addmm(bias, x, self.W_enc)
 
+    def _normalised(self, x: Tensor) -> Tensor:
+        if self.normalize_activations == "none":
+            return x
+        mean, std = _moments(x)
+        return (x - mean) / (std + LAYER_NORM_EPS)
+
     def encode(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
-        """Raw codes z, dense for a smooth gate."""
-        return self.gate(self.preactivations(x))
+        """Raw codes z, dense for a smooth gate; refined where the SAE has a refinement."""
+        z = self.gate(self.preactivations(x))
+        return z if self.refine is None else self.refined(x, z)
+
+    def refined(self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
+        """The refinement's codes, from the gate's codes ``z0``."""
+        assert self.refine is not None
+        return self.refine(self._normalised(x) - self.b_dec, z0, self.W_dec)
 
     def hard(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """Codes with everything outside the declared support set to exactly 0."""
@@ -131,11 +158,17 @@ class SAE(nn.Module):
     def save(self, folder: Path | str, metadata: dict[str, Any]) -> None:
         """Write ``cfg.json`` and ``sae_weights.safetensors``; sae_lens reads non-rational ones as its own."""
         tensors = {name: getattr(self, name) for name in LINEAR} | self.gate.tensors()
+        described = self.gate.described()
+        if self.refine is not None:
+            # under a name of its own: another reader must not take it for the bare gate
+            described = {"architecture": REFINED, "gate": described}
+            described["refinement"] = {"name": self.refine.name, **self.refine.settings()}
+            tensors |= self.refine.tensors()
         for name, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise ValueError(f"{folder}: {name} is not finite; nothing was saved. Lower the learning rate")
         cfg = {
-            "architecture": self.gate.architecture,
+            **described,
             "d_in": self.d_in,
             "d_sae": self.d_sae,
             "dtype": "float32",
@@ -144,7 +177,6 @@ class SAE(nn.Module):
             "normalize_activations": self.normalize_activations,
             "reshape_activations": "none",
             "support_eps": self.eps,
-            **self.gate.settings(),
             "metadata": {"sae_lens_version": SAE_LENS_FORMAT, **metadata},
         }
         with replacing(folder) as temporary:
@@ -171,13 +203,15 @@ class SAE(nn.Module):
         except SafetensorError as error:
             raise ValueError(f"SAE {folder}: {WEIGHTS} is truncated or altered ({error})") from error
         try:
-            gate = _gate(cfg, tensors)
+            refined = cfg["architecture"] == REFINED
+            gate = restore(cfg["gate"] if refined else cfg, tensors)
             sae = cls(
                 *(tensors[name] for name in LINEAR),
                 gate=gate,
                 apply_b_dec_to_input=cfg["apply_b_dec_to_input"],
                 normalize_activations=cfg["normalize_activations"],
                 eps=cfg.get("support_eps", 0.0),
+                refine=refinements.restore(cfg["refinement"], tensors) if refined else None,
             )
         except KeyError as error:
             raise ValueError(f"SAE {folder}: {error.args[0]!r} is missing from {CFG} or {WEIGHTS}") from error
@@ -194,19 +228,3 @@ def _moments(x: Float[Tensor, "n_tok d_in"]) -> tuple[Tensor, Tensor]:
     """Mean and (unbiased) standard deviation of each token; [n_tok, 1] each."""
     std, mean = torch.std_mean(x, dim=-1, keepdim=True)
     return mean, std
-
-
-def _gate(cfg: dict[str, Any], tensors: dict[str, Tensor]) -> Gate:
-    match cfg["architecture"]:
-        case "standard":
-            return ReLU()
-        case "topk":
-            return TopK(int(cfg["k"]))
-        case "jumprelu":
-            return JumpReLU(tensors["threshold"], cfg.get("jumprelu_bandwidth", 0.05))
-        case "rsae":
-            num, den = (np.asarray(tensors[k].double()) for k in ("num", "den"))
-            form = SafePade(num, den, cfg["center"])
-            return Rational(form, tensors["c_in"], tensors["c_out"], cfg["tail"])
-        case other:
-            raise ValueError(f"unknown architecture {other!r}")

@@ -38,6 +38,8 @@ def teacher(raw):
         (lambda r: teacher(r).update(arms=["teacher", "rsea"]), "did you mean 'rsae'"),
         (lambda r: teacher(r).update(arms=["teacher", "rsae"]), "starts from 'rsae_init'"),
         (lambda r: teacher(r).update(arms=["rsae_init"]), "must contain 'teacher'"),
+        (lambda r: teacher(r).update(variants={"rsae": {"arm": "rsae"}}), "the variant 'rsae' has the name of an arm"),
+        (lambda r: teacher(r).update(arms=["teacher", "x"], variants={"x": {"arm": "rsea"}}), "did you mean 'rsae'"),
         (lambda r: r["hosts"].update({"../up": host(r)}), "../up"),
     ],
 )
@@ -99,7 +101,24 @@ def test_adding_a_teacher_changes_no_other_cells_settings(tmp_path):
 def test_arms_of_one_seed_see_the_same_batches(tmp_path):
     plan = Plan("mine", config.load(suite(tmp_path, lambda r: None), config.Suite))
     control, student = (plan.finetune("gpt2-docs-quick", "relu", a).settings for a in ("teacher_ft", "rsae"))
-    assert control | {"arm": ""} == student | {"arm": ""}
+    differ = {k for k in control if control[k] != student[k]}
+    assert differ == {"arm", "definition"}
+
+
+def test_a_variant_is_an_arm_with_settings_of_its_own(tmp_path):
+    def change(r):
+        teacher(r)["arms"] += ["sparse", "sparser"]
+        own = {"sparse": {"l1_coefficient": 3.0}, "sparser": {"lr": 0.1}}
+        teacher(r)["variants"] = {name: {"arm": "rsae", **keys} for name, keys in own.items()}
+
+    plan = Plan("mine", config.load(suite(tmp_path, change), config.Suite))
+    rsae, sparse, sparser = (
+        plan.finetune("gpt2-docs-quick", "relu", a).settings for a in ("rsae", "sparse", "sparser")
+    )
+    assert {k: (rsae[k], sparse[k]) for k in rsae if rsae[k] != sparse[k]} == {
+        "arm": ("rsae", "sparse"), "l1_coefficient": (1.42, 3.0),
+    }  # fmt: skip
+    assert {k: sparser[k] for k in rsae if rsae[k] != sparser[k]} == {"arm": "sparser", "lr": 0.1}
 
 
 def test_seeds_are_fixed_numbers():

@@ -15,7 +15,7 @@ class Gate(nn.Module):
     """
 
     architecture: ClassVar[str]  # as sae_lens names it, where it has one
-    exact_zeros: ClassVar[bool]
+    exact_zeros: bool
 
     @abstractmethod
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
@@ -28,6 +28,10 @@ class Gate(nn.Module):
     def settings(self) -> dict[str, Any]:
         """What is saved in ``cfg.json``."""
         return {}
+
+    def described(self) -> dict[str, Any]:
+        """Architecture and settings: with :meth:`tensors`, all that it takes to restore the gate."""
+        return {"architecture": self.architecture, **self.settings()}
 
     def slow_parameters(self) -> list[nn.Parameter]:
         """Shape parameters of the gate that train at a rate of their own."""

@@ -22,9 +22,29 @@ class _Jump(torch.autograd.Function):
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, Tensor, None]:
         h, threshold = ctx.saved_tensors
         (g,) = grad
-        low, high = threshold - ctx.bandwidth / 2, threshold + ctx.bandwidth / 2
-        near = torch.where((h > low) & (h < high), g, 0.0).sum(0)
+        near = _near(h, threshold, ctx.bandwidth, g)
         return torch.where(h > threshold, g, 0.0), -(threshold / ctx.bandwidth) * near, None
+
+
+class _Count(torch.autograd.Function):
+    """1[h > theta]; the same kernel makes it differentiable in theta, ibid. eq. 12."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
+        ctx.save_for_backward(h, threshold)
+        ctx.bandwidth = bandwidth
+        return (h > threshold).to(h.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[None, Tensor, None]:
+        h, threshold = ctx.saved_tensors
+        near = _near(h, threshold, ctx.bandwidth, grad[0])
+        return None, -near / ctx.bandwidth, None
+
+
+def _near(h: Tensor, threshold: Tensor, bandwidth: float, g: Tensor) -> Tensor:
+    """Sum over tokens of ``g`` where h lies within half a bandwidth of its threshold; [d_sae]."""
+    return torch.where((h > threshold - bandwidth / 2) & (h < threshold + bandwidth / 2), g, 0.0).sum(0)
 
 
 class JumpReLU(Gate):
@@ -41,6 +61,10 @@ class JumpReLU(Gate):
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         # a threshold below zero lets no negative code through, as in sae_lens
         return _Jump.apply(h, self.threshold.clamp_min(0), self.bandwidth)  # type: ignore[return-value]
+
+    def count(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
+        """1 where a feature is active; its gradient in the thresholds is a straight-through estimate."""
+        return _Count.apply(h, self.threshold.clamp_min(0), self.bandwidth)  # type: ignore[return-value]
 
     def tensors(self) -> dict[str, Tensor]:
         return {"threshold": self.threshold}

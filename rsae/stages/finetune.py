@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from rsae.arms import Kind, arms
 from rsae.files import write_json
 from rsae.gates import kernels
 from rsae.gates.rational import Rational
@@ -24,12 +25,15 @@ def run(
     reports: Mapping[int, Path],
     *,
     arm: str,
+    definition: str,
+    kind: Kind,
     order_seeds: Mapping[str, int],
     **budget: Any,
 ) -> None:
     """Train from ``start`` on cached activations; per seed, write the SAE and a report of the training.
 
-    ``budget`` holds the fields of :class:`Settings`. The seeds share one process, hence one start
+    ``definition`` is the arm as declared in :mod:`rsae.arms`, ``arm`` its name in this suite; ``budget``
+    holds the fields of :class:`Settings`. The seeds share one process, hence one start
     of Python, one reading of the activations and one compilation.
     """
     set_up_torch()
@@ -38,14 +42,16 @@ def run(
     if shards.d_in != source.d_in:
         raise ValueError(f"{activations} has d_in={shards.d_in}, the SAE {start} has {source.d_in}; wrong hook?")
     data = torch.from_numpy(shards.load().x)
-    settings = Settings(**budget)
+    settings, spec = Settings(**budget), arms(kind)[definition]
     for seed, out in outs.items():
         sae = SAE.load(start)
+        if spec.prepare is not None:
+            sae = spec.prepare(sae)
         path = "plain"
         if isinstance(sae.gate, Rational):
             path = kernels.path()
             sae.gate.compiled = path == "compiled"
-        outcome = finetune(sae, data, settings, order_seeds[str(seed)], f"finetune {arm} seed {seed}")
+        outcome = finetune(sae, data, settings, order_seeds[str(seed)], f"finetune {arm} seed {seed}", spec.trains)
         if isinstance(sae.gate, Rational):
             sae.gate.compiled = False  # evaluation has other shapes, not worth a compilation
         settle_support(sae, source, threshold)

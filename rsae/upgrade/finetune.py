@@ -1,4 +1,4 @@
-"""The fine-tune that every arm gets: the same loop, data order, optimiser and objective."""
+"""The fine-tune that every arm gets: the same loop, data order and optimiser."""
 
 import time
 from collections.abc import Iterator
@@ -8,21 +8,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsae.arms import EVERYTHING, Objective
 from rsae.progress import progress
 from rsae.sae import SAE
+from rsae.upgrade import objectives
 
 CHECK_EVERY = 50  # steps between looks at the loss
 
 
 class Settings(NamedTuple):
-    """What is the same for all arms of a teacher."""
+    """Budget, rates and objective of one fine-tune."""
 
     steps: int
     batch: int  # tokens
     lr: float
-    slow_lr: float  # for a rational gate's coefficients and log-scales
+    slow_lr: float  # for the shape of a gate or refinement: coefficients, log-scales, log rho
     decay_share: float  # last part of the steps, over which the rates fall linearly to 0
-    l1_coefficient: float
+    l1_coefficient: float  # λ, the price of sparsity; of L0 where the objective says so
+    objective: Objective = "paper"
 
 
 class Outcome(NamedTuple):
@@ -34,42 +37,32 @@ class Outcome(NamedTuple):
     max_code: float
 
 
-def upgrade_loss(
-    x: Float[Tensor, "n_tok d_in"],
-    x_hat: Float[Tensor, "n_tok d_in"],
-    z: Float[Tensor, "n_tok d_sae"],
-    l1_coefficient: float,
-) -> Float[Tensor, ""]:
-    """Mean over tokens of ‖x - x̂‖² + λ‖z‖₁.  [RSAE, Step 2]
-
-    The error is summed over d_in: squared activation units per token. λ carries activation units.
-    """
-    return ((x - x_hat).square().sum(-1) + l1_coefficient * z.abs().sum(-1)).mean()
-
-
-def finetune(sae: SAE, data: Float[Tensor, "n d_in"], settings: Settings, seed: int, what: str = "finetune") -> Outcome:
-    """Train all parameters of ``sae`` in place.
+def finetune(
+    sae: SAE,
+    data: Float[Tensor, "n d_in"],
+    settings: Settings,
+    seed: int,
+    what: str = "finetune",
+    trains: tuple[str, ...] = EVERYTHING,
+) -> Outcome:
+    """Train the parameters of ``sae`` whose names begin with one of ``trains``, in place.
 
     ``seed`` fixes the order of the data only; arms of one seed see the same batches, which is
     what makes their comparison a paired one.
 
     Raises:
-        ValueError: fewer rows than one batch, or the loss stops being finite.
+        ValueError: fewer rows than one batch, nothing to train, or the loss stops being finite.
     """
     if len(data) < settings.batch:
         raise ValueError(f"{len(data)} activations are fewer than one batch of {settings.batch}")
-    slow = sae.gate.slow_parameters()
-    fast = [p for p in sae.parameters() if all(p is not s for s in slow)]
-    groups = [{"params": fast, "lr": settings.lr}, {"params": slow, "lr": settings.slow_lr}]
-    optimiser = torch.optim.Adam([g for g in groups if g["params"]], fused=True)
+    optimiser = torch.optim.Adam(_groups(sae, settings, trains), fused=True)
     decay = max(1, round(settings.decay_share * settings.steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min(1.0, (settings.steps - s) / decay))
     stream = _batches(data, settings.batch, seed)
     first, last, max_code, start = float("nan"), float("nan"), 0.0, time.monotonic()
     for step in progress(range(settings.steps), settings.steps, what):
         x = next(stream)
-        z = sae.encode(x)
-        loss = upgrade_loss(x, sae.decode(z, x), z, settings.l1_coefficient)
+        loss, z = objectives.loss(sae, x, settings.objective, settings.l1_coefficient)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -80,6 +73,20 @@ def finetune(sae: SAE, data: Float[Tensor, "n d_in"], settings: Settings, seed: 
             if not last < float("inf"):
                 raise ValueError(f"the loss is {last} at step {step}; lower `lr` or `slow_lr` of this teacher")
     return Outcome(first, last, time.monotonic() - start, max_code)
+
+
+def _groups(sae: SAE, settings: Settings, trains: tuple[str, ...]) -> list[dict[str, object]]:
+    """Parameters by learning rate; those that no prefix in ``trains`` names stay as they are."""
+    shape = {id(p) for part in (sae.gate, sae.refine) if part is not None for p in part.slow_parameters()}
+    fast, slow = [], []
+    for name, p in sae.named_parameters():
+        p.requires_grad_(name.startswith(trains) and p.requires_grad)
+        if p.requires_grad:
+            (slow if id(p) in shape else fast).append(p)
+    if not fast + slow:
+        raise ValueError(f"no parameter's name begins with one of {trains}; nothing would be trained")
+    groups = [{"params": fast, "lr": settings.lr}, {"params": slow, "lr": settings.slow_lr}]
+    return [group for group in groups if group["params"]]
 
 
 def _batches(data: Tensor, batch: int, seed: int) -> Iterator[Tensor]:

@@ -33,7 +33,7 @@ class Fixed(SAE):
     def hard(self, z):
         return torch.where(z.abs() > 0.5, z, 0.0)
 
-    def decode(self, z):
+    def decode(self, z, x=None):
         return self.x_hat
 
 

@@ -7,8 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.polynomial import Polynomial
 from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
+from rsae.gates.rescaled import Rescaled
+from rsae.gates.restore import restore
+from rsae.gates.supported import Supported, identity_curve
 from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
 
@@ -23,6 +27,9 @@ def gates():
         "topk": TopK(3),
         "rational": Rational(FORM, torch.tensor([2.0]), torch.tensor([1.5])),
         "rational per feature": Rational(FORM, torch.linspace(1, 3, D_SAE), torch.linspace(0.5, 2, D_SAE)),
+        "rescaled": Rescaled(ReLU(), torch.linspace(-1, 1, D_SAE)),
+        "polynomial": Polynomial(torch.tensor([0.5, 1.0, -0.2])),
+        "supported": Supported(TopK(3), Polynomial(torch.tensor([0.1, 1.1]))),
         "rational with tail": Rational(FORM, torch.linspace(1, 3, D_SAE), torch.linspace(0.5, 2, D_SAE), tail=True),
     }
 
@@ -39,6 +46,32 @@ def test_contract(name):
         assert (z == 0).any()
     for key, tensor in gate.tensors().items():
         assert torch.isfinite(tensor).all(), key
+    torch.testing.assert_close(restore(gate.described(), gate.tensors())(h), z)
+
+
+def test_another_curve_on_the_same_support():
+    h = torch.tensor([[3.0, -1.0, 2.0, 1.0]])
+    gate = Supported(TopK(2), Polynomial(torch.tensor([1.0, 2.0])))
+    assert gate(h).tolist() == [[7.0, 0.0, 5.0, 0.0]]
+    # a curve that turns negative reads 0, it never adds a feature
+    assert Supported(TopK(2), Polynomial(torch.tensor([2.5, -1.0])))(h).tolist() == [[0.0, 0.0, 0.5, 0.0]]
+    with pytest.raises(ValueError, match="exact zeros"):
+        Supported(Polynomial(torch.ones(2)), ReLU())
+
+
+@pytest.mark.parametrize("curve", ["affine", "cubic", "rational"])
+def test_curves_start_as_the_identity_and_can_move(curve):
+    gate, h = identity_curve(curve), torch.linspace(-1, 3, 50)[:, None]
+    torch.testing.assert_close(gate(h), h)
+    (gate(h) ** 2).sum().backward()
+    for p in gate.slow_parameters():
+        assert p.grad is not None
+        assert (p.grad != 0).all()
+
+
+def test_a_scale_of_its_own():
+    h = torch.tensor([[3.0, -1.0]])
+    assert Rescaled(ReLU(), torch.tensor([2.0, 5.0]).log())(h).tolist() == [[pytest.approx(6.0), 0.0]]
 
 
 def test_topk_keeps_the_k_largest():

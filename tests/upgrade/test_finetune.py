@@ -4,15 +4,10 @@ import torch
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
-from rsae.upgrade.finetune import Settings, finetune, upgrade_loss
+from rsae.upgrade import objectives
+from rsae.upgrade.finetune import Settings, finetune
 
 SETTINGS = Settings(steps=60, batch=64, lr=1e-2, slow_lr=1e-3, decay_share=0.2, l1_coefficient=0.05)
-
-
-def test_loss_by_hand():
-    x, x_hat = torch.tensor([[0.0, 1.0], [2.0, 2.0]]), torch.tensor([[0.0, 3.0], [1.0, 1.0]])
-    z = torch.tensor([[1.0, -2.0, 0.0], [0.0, 0.0, 4.0]])
-    assert float(upgrade_loss(x, x_hat, z, 0.5)) == pytest.approx((4 + 0.5 * 3 + 2 + 0.5 * 4) / 2)
 
 
 @pytest.mark.parametrize("gate", [ReLU(), JumpReLU(torch.full((32,), 0.3)), TopK(4)])
@@ -21,8 +16,7 @@ def test_finetuning_lowers_the_objective_and_repeats_to_the_bit(make_sae, gate):
 
     def objective(sae):
         with torch.no_grad():
-            z = sae.encode(data)
-            return float(upgrade_loss(data, sae.decode(z), z, SETTINGS.l1_coefficient))
+            return float(objectives.loss(sae, data, "paper", SETTINGS.l1_coefficient)[0])
 
     import copy
 
@@ -33,6 +27,17 @@ def test_finetuning_lowers_the_objective_and_repeats_to_the_bit(make_sae, gate):
     assert objective(first) < 0.8 * before
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_only_what_the_arm_trains_moves(make_sae):
+    data = torch.randn(640, 8, generator=torch.Generator().manual_seed(5))
+    sae = make_sae(ReLU())
+    before = {name: p.detach().clone() for name, p in sae.named_parameters()}
+    finetune(sae, data, SETTINGS, seed=0, trains=("W_dec", "b_dec"))
+    moved = {name for name, p in sae.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {"W_dec", "b_dec"}
+    with pytest.raises(ValueError, match="nothing would be trained"):
+        finetune(sae, data, SETTINGS, seed=0, trains=("nothing",))
 
 
 def test_too_few_rows_and_a_diverging_loss_are_refused(make_sae):

@@ -51,7 +51,7 @@ rule init:
     benchmark:
         "results/benchmarks/{suite}/init/{host}/{teacher}-{arm}.tsv"
     wildcard_constraints:
-        arm=INIT_ARMS,
+        arm="|".join(plan.arm_names(tuned=False) for plan in PLANS.values()),
     params:
         made_by=lambda w: PLANS[w.suite].init(w.host, w.teacher, w.arm).fingerprint,
     shell:
@@ -78,7 +78,7 @@ for _name, _plan in PLANS.items():
         benchmark:
             f"results/benchmarks/{_name}/finetune/{{host}}/{{teacher}}-{{arm}}.tsv"
         wildcard_constraints:
-            arm=TUNED_ARMS,
+            arm=_plan.arm_names(tuned=True),
         params:
             made_by=lambda w, plan=_plan: plan.finetune(
                 w.host, w.teacher, w.arm

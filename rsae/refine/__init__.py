@@ -1,0 +1,26 @@
+"""What may follow a gate: better magnitudes on the support that the gate chose."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from rsae.refine.base import Refinement
+from rsae.refine.resolvent import Resolvent
+from rsae.refine.steps import Steps
+
+
+def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Refinement:
+    """The refinement whose ``name`` and settings stand in ``cfg``.
+
+    Raises:
+        KeyError: a setting or a tensor is missing.
+        ValueError: no refinement has that name.
+    """
+    match cfg["name"]:
+        case "resolvent":
+            return Resolvent(tensors["log_rho"], cfg["rectify"])
+        case "steps":
+            return Steps(tensors["log_alpha"], cfg["exact"])
+        case other:
+            raise ValueError(f"unknown refinement {other!r}")

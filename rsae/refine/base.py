@@ -1,0 +1,36 @@
+"""What every refinement can do."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Refinement(nn.Module):
+    """Codes z0 to better codes z, zero wherever z0 is zero.
+
+    An element-wise gate sees one pre-activation at a time. Features that are active together
+    overlap, so their best magnitudes depend on each other: a refinement reads the activation and
+    the active decoder rows. It never adds a feature, so L0 can only fall.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def forward(
+        self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
+    ) -> Float[Tensor, "n_tok d_sae"]:
+        """Codes z; ``x`` is centred, b_dec subtracted."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is saved beside the other weights."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """What is saved in ``cfg.json``."""
+        return {}
+
+    def slow_parameters(self) -> list[nn.Parameter]:
+        """Parameters that train at the rate of a gate's shape parameters."""
+        return []

@@ -1,0 +1,125 @@
+"""One exact solve on the support: a rational function of the active rows' Gram matrix.
+
+Ours, not the paper's. As the refinement of a given support it is kin to gradient pursuit and to
+inference-time optimisation, which take steps towards the least squares on the support; new here is
+the exact solve in which a trained rho per feature says how far to trust the encoder.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from rsae.refine.base import Refinement
+
+BLOCK = 1 << 24  # numbers in one gathered block, at most: bounds the memory whatever the support's size
+ALIKE = 1.25  # supports that are solved together differ in size by at most this factor
+
+
+class Resolvent(Refinement):
+    """z_S = relu((D_S D_Sᵀ + diag rho_S)⁻¹ (D_S x + rho_S z0_S)), S the support of z0, D the decoder rows.
+
+    rho → ∞ gives z0, rho → 0 the least squares on the support. ``log_rho`` [d_sae] is trained; rho
+    is in units of a decoder row's squared norm. With ``rectify=False`` codes may turn negative.
+
+    Raises:
+        ValueError: on use, where active decoder rows depend on each other and rho is too small to
+            tell their codes apart.
+    """
+
+    name = "resolvent"
+
+    def __init__(self, log_rho: Float[Tensor, " d_sae"], rectify: bool = True) -> None:
+        super().__init__()
+        self.rectify = rectify
+        self.log_rho = nn.Parameter(log_rho.detach().float().clone())
+
+    def forward(
+        self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
+    ) -> Float[Tensor, "n_tok d_sae"]:
+        z = Solve.apply(x, z0, W_dec, self.log_rho.exp())
+        return z.relu() if self.rectify else z  # type: ignore[union-attr]
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"log_rho": self.log_rho}
+
+    def settings(self) -> dict[str, Any]:
+        return {"rectify": self.rectify}
+
+    def slow_parameters(self) -> list[nn.Parameter]:
+        return [self.log_rho]
+
+
+class Solve(torch.autograd.Function):
+    """z = A⁻¹ (D x + rho z0) on each token's support, A = D Dᵀ + diag rho.
+
+    With w = A⁻¹ dL/dz: dL/dx = Dᵀw, dL/dz0 = rho w, dL/drho = w (z0 - z) and
+    dL/dD = w (x - Dᵀz)ᵀ - z (Dᵀw)ᵀ. Written over all features, where z and w are 0 outside the
+    support, the last is two dense products; nothing of size [n_tok, d_sae, d_in] ever exists.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, z0: Tensor, W_dec: Tensor, rho: Tensor) -> Tensor:
+        z = torch.zeros_like(z0)
+        for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
+            D, A = _system(W_dec, rho, index, inside)
+            right = torch.einsum("nkd,nd->nk", D, x[rows]) + rho[index] * z0[rows].gather(1, index)
+            _scatter(z, rows, index, inside, _solve(A, right))
+        ctx.save_for_backward(x, z0, W_dec, rho, z)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        x, z0, W_dec, rho, z = ctx.saved_tensors
+        w = torch.zeros_like(z)
+        for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
+            _, A = _system(W_dec, rho, index, inside)
+            _scatter(w, rows, index, inside, _solve(A, grads[0][rows].gather(1, index) * inside))
+        pulled = w @ W_dec
+        d_W_dec = w.T @ (x - z @ W_dec) - z.T @ pulled
+        return pulled, rho * w, d_W_dec, (w * (z0 - z)).sum(0)
+
+
+def blocks(support: Bool[Tensor, "n_tok d_sae"], d_in: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(token numbers [n], feature numbers [n, k], which of these are in the support [n, k]).
+
+    Tokens of similar support size stand together, so that little is padding; a block never holds
+    more than :data:`BLOCK` numbers, unless a single token does.
+    """
+    size = support.sum(1)
+    size, order = size.sort()
+    start = int((size == 0).sum())
+    while start < len(order):
+        widest = max(int(ALIKE * size[start]), 8)
+        stop = int(torch.searchsorted(size, widest, right=True))
+        stop = min(stop, start + max(1, BLOCK // (widest * (d_in + widest))))
+        k, rows = int(size[stop - 1]), order[start:stop]
+        index = support[rows].to(torch.uint8).topk(k, dim=1).indices
+        yield rows, index, support[rows].gather(1, index)
+        start = stop
+
+
+def _system(
+    W_dec: Tensor, rho: Tensor, index: Int[Tensor, "n k"], inside: Bool[Tensor, "n k"]
+) -> tuple[Float[Tensor, "n k d_in"], Float[Tensor, "n k k"]]:
+    D = nn.functional.embedding(index, W_dec) * inside.unsqueeze(-1)
+    A = D @ D.mT
+    # padding has an empty row and a one on the diagonal
+    A.diagonal(dim1=1, dim2=2).add_(torch.where(inside, rho[index], 1.0))
+    return D, A
+
+
+def _solve(A: Float[Tensor, "n k k"], right: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    factor, info = torch.linalg.cholesky_ex(A)
+    if bool(info.any()):
+        raise ValueError(
+            f"the active decoder rows of {int((info > 0).sum())} tokens depend on each other, so that rho"
+            " is too small to tell their codes apart; start from a larger rho"
+        )
+    return torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)
+
+
+def _scatter(into: Tensor, rows: Tensor, index: Tensor, inside: Tensor, values: Tensor) -> None:
+    into[rows] = into[rows].scatter(1, index, values * inside)

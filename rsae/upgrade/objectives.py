@@ -1,0 +1,54 @@
+"""What a fine-tune minimises: the paper's objective, its repaired form, each teacher's own."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from rsae.arms import Objective
+from rsae.gates.base import Gate
+from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.topk import TopK
+from rsae.sae import SAE
+
+
+def squared_error(x: Float[Tensor, "n_tok d_in"], x_hat: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, ""]:
+    """Mean over tokens of ‖x - x̂‖², summed over d_in: squared activation units per token."""
+    return (x - x_hat).square().sum(-1).mean()
+
+
+def loss(
+    sae: SAE, x: Float[Tensor, "n_tok d_in"], objective: Objective, coefficient: float
+) -> tuple[Float[Tensor, ""], Float[Tensor, "n_tok d_sae"]]:
+    """Loss of a batch, and the gate's codes.
+
+    ``paper``: mean of ‖x - x̂‖² + λ‖z‖₁  [RSAE, Step 2]. It can be gamed by growing decoder rows.
+    ``weighed``: the same with λ Σ_j |z_j| ‖W_dec,j‖, which cannot.
+    ``own``: the error plus what the gate's kind is trained with: nothing for TopK, λ · L0 for
+    JumpReLU (arXiv 2407.14435, eq. 9), the weighed l1 otherwise.
+
+    A refinement adds the error of the refined output. Its codes send no gradient into the gate's,
+    so that sparsity shapes the support alone; TopK's support has a fixed size and needs no shield.
+    """
+    h = sae.preactivations(x)
+    z = sae.gate(h)
+    total = squared_error(x, sae.decode(z, x)) + coefficient * _price(sae, h, z, objective)
+    if sae.refine is not None:
+        start = z if isinstance(_support_gate(sae.gate), TopK) else z.detach()
+        total = total + squared_error(x, sae.decode(sae.refined(x, start), x))
+    return total, z
+
+
+def _price(sae: SAE, h: Tensor, z: Tensor, objective: Objective) -> Tensor | float:
+    if objective == "paper":
+        return z.abs().sum(-1).mean()
+    gate = _support_gate(sae.gate)
+    if objective == "own" and isinstance(gate, TopK):
+        return 0.0
+    if objective == "own" and isinstance(gate, JumpReLU):
+        return gate.count(h).sum(-1).mean()
+    return sae.strength(z).sum(-1).mean()
+
+
+def _support_gate(gate: Gate) -> Gate:
+    """The gate that decides what is active, behind whatever changes magnitudes alone."""
+    base = getattr(gate, "base", None)
+    return gate if base is None else _support_gate(base)
