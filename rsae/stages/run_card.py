@@ -14,6 +14,7 @@ import torch
 
 from rsae.files import write_json
 from rsae.provenance import ROOT
+from rsae.stages.tune import RULE
 
 PACKAGES = (
     "torch", "transformers", "transformer_lens", "sae_lens", "datasets", "numpy", "scipy", "pandas", "pyarrow",
@@ -43,8 +44,7 @@ def run(
         "lock_digest": lock_digest,
         "config_digest": config_digest,
         "objectives": {
-            "rule": "lowest sum of the control's and rsae's mse on tuning documents, hard codes, among settings"
-            " at which the control's l0 is at most the teacher's; tried values: docs/embedded.md",
+            "rule": f"{RULE} Tried values: docs/embedded.md",
             "pairs": objectives,
         },
         "text": json.loads(text_manifest.read_text()),
