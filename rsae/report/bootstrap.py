@@ -1,4 +1,4 @@
-"""95% intervals by resampling test documents, the same resamples for everything of one pair."""
+"""95% intervals by resampling test documents and seeds, the same resamples for everything of one pair."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,10 +7,10 @@ DRAWS = 2000
 LEVEL = 0.95
 
 
-def resamples(n_doc: int, seed: int, draws: int = DRAWS) -> Float[np.ndarray, "draws n_doc"]:
-    """How often each document is drawn, per resample of ``n_doc`` documents with replacement."""
+def resamples(n: int, seed: int, draws: int = DRAWS) -> Float[np.ndarray, "draws n"]:
+    """How often each of ``n`` documents (or seeds) is drawn, per resample of as many with replacement."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(n_doc, np.full(n_doc, 1 / n_doc), size=draws).astype(float)
+    return rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(float)
 
 
 def interval(estimate: float, drawn: Float[np.ndarray, " draws"]) -> tuple[float, float]:

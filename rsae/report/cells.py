@@ -37,6 +37,19 @@ class Pair(NamedTuple):
         """The value itself first, then the resamples; [1 + draws, n_doc]."""
         return np.vstack([np.ones(self.n_doc), resamples(self.n_doc, self.seed)])
 
+    def averaged(self, arm: str, support: str, metric: str, weights: np.ndarray) -> np.ndarray:
+        """Mean over an arm's seeds, then its resamples: documents by ``weights``, seeds anew in each; [1 + draws].
+
+        Arms with equally many seeds draw the same ones, as their seeds share batches: the
+        difference of two arms is a paired one in documents and seeds alike.
+        """
+        by_seed = [
+            METRICS[metric].value(c, weights) for k, c in self.cells.items() if (k.arm, k.support) == (arm, support)
+        ]
+        n = len(by_seed)
+        picked = np.vstack([np.ones(n), resamples(n, self.seed + 1, len(weights) - 1)]) / n
+        return (picked * np.transpose(by_seed)).sum(1)
+
 
 def read_pair(host: str, teacher: str, reconstruction: Path, downstream: Path, seed: int) -> Pair:
     """Join the two judgements of a pair.
@@ -78,7 +91,7 @@ def rows(suite: str, pair: Pair) -> Iterator[dict[str, object]]:
 
 
 class Comparison(NamedTuple):
-    """Arm minus baseline, both averaged over seeds, on the same documents."""
+    """Arm minus baseline, both averaged over seeds, on the same documents and batches."""
 
     host: str
     teacher: str
@@ -98,12 +111,8 @@ def comparisons(pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft
     weights = pair.weights()
     arms = list(dict.fromkeys(c.arm for c in pair.cells))
 
-    def mean(arm: str, support: str, metric: str) -> np.ndarray:
-        members = [c for k, c in pair.cells.items() if (k.arm, k.support) == (arm, support)]
-        return np.mean([METRICS[metric].value(c, weights) for c in members], axis=0)
-
     for support in ("raw", "hard"):
-        values = {(a, m): mean(a, support, m) for a in arms for m in COMPARED}
+        values = {(a, m): pair.averaged(a, support, m, weights) for a in arms for m in COMPARED}
         for baseline in baselines:
             for arm in arms:
                 if arm in ("teacher", baseline) or baseline not in arms:

@@ -23,8 +23,8 @@ Costs = Mapping[tuple[str, str, str], Cost]  # by (host, teacher, arm)
 
 RULE = """\
 `hard` codes are exactly 0 outside the declared support, and every number of their row uses those
-very codes; `raw` codes are the gate's own output. Brackets: 95% interval, bootstrap over test
-documents. Arms with several seeds show the mean over seeds.
+very codes; `raw` codes are the gate's own output. Arms with several seeds show the mean over seeds.
+Brackets: 95% interval, bootstrap over test documents and seeds.
 """
 
 
@@ -35,10 +35,10 @@ def measured(title: str, pairs: Sequence[Pair], metrics: Sequence[str], costs: C
         weights = pair.weights()
         table = []
         for arm, support in dict.fromkeys((c.arm, c.support) for c in pair.cells):
-            members = [c for k, c in pair.cells.items() if (k.arm, k.support) == (arm, support)]
-            row: list[str] = [arm, support, str(len(members))]
+            seeds = sum((c.arm, c.support) == (arm, support) for c in pair.cells)
+            row: list[str] = [arm, support, str(seeds)]
             for name in metrics:
-                values = np.mean([METRICS[name].value(c, weights) for c in members], axis=0)
+                values = pair.averaged(arm, support, name, weights)
                 low, high = interval(values[0], values[1:])
                 row.append(f"{_number(values[0])} [{_number(low)}, {_number(high)}]")
             cost = costs[pair.host, pair.teacher, arm]
@@ -61,8 +61,8 @@ def win_loss(comparisons: Sequence[Comparison]) -> str:
     """Verdicts against the teacher and against the teacher that got the same fine-tune."""
     parts = [
         "# Win / tie / loss\n",
-        "A win or loss is a paired 95% interval (bootstrap over test documents, seeds averaged)\n"
-        "that excludes 0; in brackets the difference, arm minus baseline, in the metric's unit.\n"
+        "A win or loss is a paired 95% interval (bootstrap over test documents and seeds) that\n"
+        "excludes 0; in brackets the difference, arm minus baseline, in the metric's unit.\n"
         "`win*` is a win of an arm whose L0 on these codes is above the teacher's (interval excludes 0):\n"
         "it does not count, for it was paid for with more active features. Arms are not matched in L0\n"
         "here: read every verdict beside the one on l0.\n",

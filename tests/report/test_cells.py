@@ -63,6 +63,31 @@ def test_win_tie_and_loss():
     assert found["teacher_ft", "mse_sum"].verdict == "tie"
 
 
+def with_seeds(p, arm, factors):
+    """The arm's one seed replaced by several, whose error is the old one times a factor each."""
+    cells = {}
+    for cell, columns in p.cells.items():
+        for seed, factor in enumerate(factors) if cell.arm == arm else [(cell.seed, 1)]:
+            cells[cell._replace(seed=seed)] = columns | {"sse": columns["sse"] * factor}
+    return p._replace(cells=cells)
+
+
+def test_one_lucky_seed_is_not_a_win():
+    steady = verdicts(with_seeds(pair(teacher=(5, 20), arm=(5, 20)), "arm", [0.9, 0.9, 0.9]))["arm", "mse_sum"]
+    lucky = verdicts(with_seeds(pair(teacher=(5, 20), arm=(5, 20)), "arm", [1.0, 1.0, 0.7]))["arm", "mse_sum"]
+    assert steady.difference == pytest.approx(lucky.difference, rel=1e-9)
+    assert steady.verdict == "win"
+    assert lucky.verdict == "tie"
+
+
+def test_seeds_that_share_batches_are_compared_in_pairs():
+    shared = [0.8, 1.0, 1.2]  # what the batches do, to both arms alike
+    p = with_seeds(pair(teacher=(5, 20), teacher_ft=(5, 20), arm=(4.9, 20)), "arm", shared)
+    p = with_seeds(p, "teacher_ft", shared)
+    assert verdicts(p, "teacher_ft")["arm", "mse_sum"].verdict == "win"
+    assert verdicts(p, "teacher")["arm", "mse_sum"].verdict == "tie"
+
+
 def test_a_win_that_was_bought_with_active_features_is_marked():
     found = verdicts(pair(teacher=(5, 20), leaky=(4, 8192), honest=(4, 20)))
     assert found["leaky", "mse_sum"].verdict == "win"
