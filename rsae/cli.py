@@ -117,6 +117,12 @@ def tune(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
     _do(_plan_of(host, results).tune(host, teacher))
 
 
+@app.command("tune-arm")
+def tune_arm(host: Host, teacher: Teacher, arm: Arm, results: Results = RESULTS) -> None:
+    """Try an arm's own grid of λ and learning rate on tuning documents."""
+    _do(_plan_of(host, results).tune_arm(host, teacher, arm))
+
+
 @app.command("evaluate-reconstruction")
 def evaluate_reconstruction(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
     """MSE, FVU, L0 and alive of all arms of a pair on the test documents."""

@@ -91,6 +91,8 @@ class Teacher(Strict):
     lr: Rate
     bandwidth: Rate = 0.05  # of the straight-through estimate of JumpReLU thresholds
     tuning: Tuning | None = None
+    # arms that are tuned for themselves; if teacher_ft is among them, the others follow it in the learning rate
+    grids: dict[str, Tuning] = {}
     variants: dict[Annotated[str, Field(pattern=r"^\w+$")], Variant] = {}
     arms: list[str] = Field(min_length=1)  # in the order of the tables; variants are listed like arms
 
@@ -101,6 +103,12 @@ class Teacher(Strict):
     @model_validator(mode="after")
     def _known_arms(self) -> "Teacher":
         known = arms(self.kind)
+        sizes = {name: len(g.l1_coefficient) * len(g.lr) for name, g in self.grids.items()}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"`grids` must give every arm equally many settings, got {sizes}")
+        for name in self.grids:
+            if name not in self.arms:
+                raise ValueError(f"`grids` names {name!r}, which is not among `arms`{_near(name, self.arms)}")
         for name in self.variants:
             if name in known:
                 raise ValueError(f"the variant {name!r} has the name of an arm; call it something else")

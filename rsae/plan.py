@@ -242,15 +242,18 @@ class Plan:
             own = getattr(variant, name)
             return otherwise if own is None else own
 
+        tuning = self.tuning_file(host, teacher, arm)
         starts = dict.fromkeys(("teacher", spec.start))
         return Job(
             "finetune",
-            [f for a in starts for f in self.sae_files(host, teacher, a, 0)] + [activations, threshold],
+            [f for a in starts for f in self.sae_files(host, teacher, a, 0)]
+            + [activations, threshold, *([tuning] if tuning else [])],
             {
                 "start": self.sae(host, teacher, spec.start, 0),
                 "teacher": self.sae(host, teacher, "teacher", 0),
                 "activations": activations,
                 "threshold": threshold,
+                "tuning": tuning,
                 "outs": {s: self.sae(host, teacher, arm, s) for s in seeds},
                 "reports": {s: self.training(host, teacher, arm, s) for s in seeds},
             },
@@ -260,6 +263,8 @@ class Plan:
                 "kind": entry.kind,
                 # the same for all arms of a pair: they see the same batches
                 "order_seeds": {str(s): derive_seed(self.suite.seed, "finetune", host, teacher, s) for s in seeds},
+                # the control's rate is good for arms that move the same weights, its λ is not: prices differ
+                "takes": ["l1_coefficient", "lr"] if arm in entry.grids else ["lr"] if tuning else [],
                 "steps": budget.steps,
                 "batch": budget.batch,
                 "lr": chosen("lr", entry.lr),
@@ -269,6 +274,35 @@ class Plan:
                 "objective": spec.objective or budget.objective,
             },
             spec.module,
+        )
+
+    def tuning_file(self, host: str, teacher: str, arm: str) -> Path | None:
+        """The trials that an arm takes its λ and rate from: its own, else the control's, else none."""
+        grids = self.teacher(host, teacher).grids
+        of = next((a for a in (arm, "teacher_ft") if a in grids), None)
+        return of and self.root / host / teacher / of / "tuning.json"
+
+    def tune_arm(self, host: str, teacher: str, arm: str) -> Job:
+        """λ and learning rate of one arm, tried on tuning documents with one seed."""
+        entry, seed = self.teacher(host, teacher), self.suite.seeds[0]
+        grid = _pick("grid of the arm", arm, entry.grids)
+        job = self.finetune(host, teacher, arm, [seed])
+        tuning, out = self.activations(host, "tuning"), self.tuning_file(host, teacher, arm)
+        kept = ("definition", "kind", "steps", "batch", "slow_lr", "decay_share", "objective")
+        return Job(
+            "tune_arm",
+            [*(f for f in job.inputs if f != out), tuning],
+            {
+                **{k: job.arguments[k] for k in ("start", "teacher", "activations", "threshold")},
+                "tuning": tuning,
+                "out": out,
+            },
+            {
+                "grid": grid.model_dump(),
+                "order_seed": job.settings["order_seeds"][str(seed)],
+                **{k: job.settings[k] for k in kept},
+            },
+            job.module,
         )
 
     def tune(self, host: str, teacher: str) -> Job:
@@ -361,13 +395,15 @@ class Plan:
             for t in host.teachers:
                 stages = ("import_teacher", "evaluate_reconstruction", "evaluate_downstream")
                 found += [f"{stage}/{h}/{t}" for stage in stages]
+                found += [f"tune_arm/{h}/{t}-{a}" for a in host.teachers[t].grids]
                 for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):
                     found.append(f"{'finetune' if self.arm(h, t, a).tuned else 'init'}/{h}/{t}-{a}")
         return [self.results / "benchmarks" / self.name / f"{name}.tsv" for name in found]
 
     def splits(self, host: str) -> list[str]:
-        """The splits of a host that its tables need; ``tuning`` is read by people who choose λ alone."""
-        return [s for s in self.host(host).tokens if s != "tuning"]
+        """The splits of a host that its tables need: ``tuning`` only where arms are tuned for themselves."""
+        tuned = any(teacher.grids for teacher in self.host(host).teachers.values())
+        return [s for s in self.host(host).tokens if tuned or s != "tuning"]
 
     def run_card(self) -> Job:
         """The conditions under which the tables were made."""

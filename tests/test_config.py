@@ -6,6 +6,7 @@ import yaml
 from rsae import config
 from rsae.plan import CONFIG, Plan, derive_seed
 
+GRID = {"l1_coefficient": [1.0], "lr": [0.1, 0.2]}
 QUICK = (CONFIG / "suites/quick.yaml").read_text()
 
 
@@ -40,6 +41,8 @@ def teacher(raw):
         (lambda r: teacher(r).update(arms=["rsae_init"]), "must contain 'teacher'"),
         (lambda r: teacher(r).update(variants={"rsae": {"arm": "rsae"}}), "the variant 'rsae' has the name of an arm"),
         (lambda r: teacher(r).update(arms=["teacher", "x"], variants={"x": {"arm": "rsea"}}), "did you mean 'rsae'"),
+        (lambda r: teacher(r).update(grids={"rsea": GRID}), "`grids` names 'rsea'"),
+        (lambda r: teacher(r).update(grids={"rsae": GRID, "teacher_ft": GRID | {"lr": [1]}}), "equally many settings"),
         (lambda r: r["hosts"].update({"../up": host(r)}), "../up"),
     ],
 )
@@ -103,6 +106,22 @@ def test_arms_of_one_seed_see_the_same_batches(tmp_path):
     control, student = (plan.finetune("gpt2-docs-quick", "relu", a).settings for a in ("teacher_ft", "rsae"))
     differ = {k for k in control if control[k] != student[k]}
     assert differ == {"arm", "definition"}
+
+
+def test_arms_without_trials_of_their_own_follow_the_control(tmp_path):
+    plan = Plan(
+        "mine", config.load(suite(tmp_path, lambda r: teacher(r).update(grids={"teacher_ft": GRID})), config.Suite)
+    )
+    h, folder = "gpt2-docs-quick", "results/mine/gpt2-docs-quick"
+    for arm in ("teacher_ft", "rsae"):
+        job = plan.finetune(h, "relu", arm)
+        assert str(job.arguments["tuning"]) == f"{folder}/relu/teacher_ft/tuning.json"
+        assert job.arguments["tuning"] in job.inputs
+        assert job.settings["takes"] == (["l1_coefficient", "lr"] if arm == "teacher_ft" else ["lr"])
+    assert plan.finetune(h, "topk", "rsae").arguments["tuning"] is None
+    trial = plan.tune_arm(h, "relu", "teacher_ft")
+    assert trial.settings["grid"] == GRID
+    assert trial.arguments["out"] not in trial.inputs
 
 
 def test_a_variant_is_an_arm_with_settings_of_its_own(tmp_path):

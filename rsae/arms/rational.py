@@ -23,7 +23,7 @@ def copy(per_feature: bool, sae: Any, inputs: Inputs) -> Any:
 def family(suffix: str, kinds: tuple[Kind, ...], design: Design, per_feature: bool = False) -> list[Arm]:
     """An untuned copy and what is tuned from it."""
     init = Arm(f"rsae_init{suffix}", kinds, design=design, build=partial(copy, per_feature))
-    return [init, Arm(f"rsae{suffix}", kinds, start=init.name, design=design)]
+    return [init, Arm(f"rsae{suffix}", kinds, start=init.name, objective="paper")]
 
 
 RELU, JUMP = Design((9, 8), "relu"), Design((9, 8), "jumprelu")
@@ -36,7 +36,7 @@ ARMS = [
     *(arm for kinds, design, per_feature in MAIN for arm in family("", kinds, design, per_feature)),
     *family("_9_8", ("relu",), RELU),
     *family("_scalar", ("jumprelu",), JUMP),
-    Arm("gate_swap", start="rsae_init", trains=("gate.",)),
-    Arm("rsae_frozen", start="rsae_init", trains=SHAPE_FROZEN),
+    Arm("gate_swap", start="rsae_init", trains=("gate.",), objective="paper"),
+    Arm("rsae_frozen", start="rsae_init", trains=SHAPE_FROZEN, objective="paper"),
     Arm("rsae_weighed", start="rsae_init", objective="weighed"),
 ]

@@ -1,6 +1,7 @@
 """Fine-tune one arm, one seed after the other."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import torch
 from rsae.arms import Kind, arms
 from rsae.files import write_json
 from rsae.gates import kernels
-from rsae.gates.rational import Rational
 from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.stages.common import set_up_torch, settle_support
@@ -21,6 +21,7 @@ def run(
     teacher: Path,
     activations: Path,
     threshold: Path,
+    tuning: Path | None,
     outs: Mapping[int, Path],
     reports: Mapping[int, Path],
     *,
@@ -28,13 +29,15 @@ def run(
     definition: str,
     kind: Kind,
     order_seeds: Mapping[str, int],
+    takes: Sequence[str],
     **budget: Any,
 ) -> None:
     """Train from ``start`` on cached activations; per seed, write the SAE and a report of the training.
 
     ``definition`` is the arm as declared in :mod:`rsae.arms`, ``arm`` its name in this suite; ``budget``
-    holds the fields of :class:`Settings`. The seeds share one process, hence one start
-    of Python, one reading of the activations and one compilation.
+    holds the fields of :class:`Settings`, of which those in ``takes`` come from what ``tuning`` chose. The
+    seeds share one process, hence one start of Python, one reading of the activations and one
+    compilation.
     """
     set_up_torch()
     source = SAE.load(teacher)
@@ -42,25 +45,22 @@ def run(
     if shards.d_in != source.d_in:
         raise ValueError(f"{activations} has d_in={shards.d_in}, the SAE {start} has {source.d_in}; wrong hook?")
     data = torch.from_numpy(shards.load().x)
+    if tuning is not None:
+        chosen = json.loads(tuning.read_text())["chosen"]
+        budget |= {name: chosen[name] for name in takes}
     settings, spec = Settings(**budget), arms(kind)[definition]
     for seed, out in outs.items():
         sae = SAE.load(start)
         if spec.prepare is not None:
             sae = spec.prepare(sae)
-        path = "plain"
-        if isinstance(sae.gate, Rational):
-            path = kernels.path()
-            sae.gate.compiled = path == "compiled"
-        outcome = finetune(sae, data, settings, order_seeds[str(seed)], f"finetune {arm} seed {seed}", spec.trains)
-        if isinstance(sae.gate, Rational):
-            sae.gate.compiled = False  # evaluation has other shapes, not worth a compilation
+        what = f"finetune {arm} seed {seed}"
+        outcome = finetune(sae, data, settings, order_seeds[str(seed)], what, spec.trains, kernels.path())
         settle_support(sae, source, threshold)
         sae.save(out, {"hook_name": shards.manifest["hook"], "arm": arm, **settings._asdict()})
         write_json(
             reports[seed],
             {
                 "arm": arm,
-                "gate_path": path,
                 "torch_threads": torch.get_num_threads(),
                 "tokens_trained": settings.steps * settings.batch,
                 "tokens_distinct": shards.n_tok,

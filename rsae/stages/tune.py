@@ -5,16 +5,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from rsae.files import write_json
-from rsae.gates import kernels
-from rsae.gates.rational import Rational
 from rsae.sae import SAE
-from rsae.shards import Shards
-from rsae.stages.common import chunks, set_up_torch, settle_support
-from rsae.support import mean_l0
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.stages.common import set_up_torch
 
 RULE = (
     "On tuning documents and hard codes: of the settings at which teacher_ft has at most the teacher's l0 and mse,"
@@ -40,21 +33,12 @@ def run(
     ``fixed`` holds the fields of :class:`Settings` that are not tuned.
     """
     set_up_torch()
-    source = SAE.load(teacher)
-    data = torch.from_numpy(Shards(activations).load().x)
-    held_out = list(chunks(Shards(tuning)))
-    tried = [{"arm": "teacher", **_judge(source, held_out)}]
+    trials = Trials(teacher, activations, threshold, tuning, order_seed, fixed)
+    tried = [{"arm": "teacher", **trials.judge(trials.teacher)}]
     for values in product(*grid.values()):
         setting = dict(zip(grid, values, strict=True))
         for arm, start in starts.items():
-            sae = SAE.load(start)
-            if isinstance(sae.gate, Rational):
-                sae.gate.compiled = kernels.path() == "compiled"
-            finetune(sae, data, Settings(**setting, **fixed), order_seed)
-            if isinstance(sae.gate, Rational):
-                sae.gate.compiled = False
-            settle_support(sae, source, threshold)
-            tried.append({"arm": arm, **setting, **_judge(sae, held_out)})
+            tried.append({"arm": arm, **setting, **trials.run(SAE.load(start), setting)})
             print(tried[-1], flush=True)
     write_json(out, {"rule": RULE, "chosen": choose(tried), "tried": tried, "fixed": fixed})
 
@@ -79,9 +63,3 @@ def choose(tried: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     else:
         l1, lr = min(sparse, key=lambda s: sparse[s]["teacher_ft"]["mse_sum"])
     return {"l1_coefficient": l1, "lr": lr}
-
-
-@torch.no_grad()
-def _judge(sae: SAE, held_out: list[torch.Tensor]) -> dict[str, float]:
-    error = sum(float((x - sae.decode(sae.hard(sae.encode(x)), x)).double().square().sum()) for x in held_out)
-    return {"mse_sum": error / sum(map(len, held_out)), "l0": mean_l0(sae, held_out)}

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsae.arms import EVERYTHING, Objective
+from rsae.gates.rational import Rational
 from rsae.progress import progress
 from rsae.sae import SAE
 from rsae.upgrade import objectives
@@ -35,6 +36,7 @@ class Outcome(NamedTuple):
     loss_last: float
     seconds: float
     max_code: float
+    gate_path: str  # compiled or tiled; plain where no gate is rational
 
 
 def finetune(
@@ -44,17 +46,23 @@ def finetune(
     seed: int,
     what: str = "finetune",
     trains: tuple[str, ...] = EVERYTHING,
+    gate_path: str = "tiled",
 ) -> Outcome:
     """Train the parameters of ``sae`` whose names begin with one of ``trains``, in place.
 
     ``seed`` fixes the order of the data only; arms of one seed see the same batches, which is
-    what makes their comparison a paired one.
+    what makes their comparison a paired one. ``gate_path`` says how rational gates are computed
+    (see :func:`rsae.gates.kernels.path`); afterwards they are tiled again, for evaluation has other
+    shapes, not worth a compilation.
 
     Raises:
         ValueError: fewer rows than one batch, nothing to train, or the loss stops being finite.
     """
     if len(data) < settings.batch:
         raise ValueError(f"{len(data)} activations are fewer than one batch of {settings.batch}")
+    gates = [module for module in sae.modules() if isinstance(module, Rational)]
+    for gate in gates:
+        gate.compiled = gate_path == "compiled"
     optimiser = torch.optim.Adam(_groups(sae, settings, trains), fused=True)
     decay = max(1, round(settings.decay_share * settings.steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min(1.0, (settings.steps - s) / decay))
@@ -72,7 +80,9 @@ def finetune(
             first = last if step == 0 else first
             if not last < float("inf"):
                 raise ValueError(f"the loss is {last} at step {step}; lower `lr` or `slow_lr` of this teacher")
-    return Outcome(first, last, time.monotonic() - start, max_code)
+    for gate in gates:
+        gate.compiled = False
+    return Outcome(first, last, time.monotonic() - start, max_code, gate_path if gates else "plain")
 
 
 def _groups(sae: SAE, settings: Settings, trains: tuple[str, ...]) -> list[dict[str, object]]:

@@ -3,6 +3,7 @@
 import pytest
 
 from rsae.stages.tune import choose
+from rsae.stages.tune_arm import choose as choose_arm
 
 TEACHER = {"arm": "teacher", "mse_sum": 10.0, "l0": 20.0}
 
@@ -30,3 +31,10 @@ def test_the_best_control_where_none_is_as_good_as_the_teacher():
 def test_a_control_that_is_always_denser_is_refused():
     with pytest.raises(ValueError, match="denser than the teacher at every setting"):
         choose(tried((1, 9.0, 21.0, 9.0)))
+
+
+def test_an_arm_of_its_own_takes_its_lowest_error_at_no_more_than_the_teachers_l0():
+    tried = [{"lr": 1.0, "mse_sum": 5.0, "l0": 21.0}, {"lr": 2.0, "mse_sum": 7.0, "l0": 20.0}]
+    tried += [{"lr": 3.0, "mse_sum": 6.0, "l0": 19.0}]
+    assert choose_arm(tried, 20.0)["lr"] == 3.0
+    assert choose_arm(tried, 18.0)["lr"] == 3.0  # none is as sparse: the sparsest

@@ -99,3 +99,19 @@ rule tune:
         made_by=lambda w: PLANS[w.suite].tune(w.host, w.teacher).fingerprint,
     shell:
         "python -m rsae tune --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
+
+
+rule tune_arm:
+    input:
+        lambda w: PLANS[w.suite].tune_arm(w.host, w.teacher, w.arm).inputs,
+    output:
+        "results/{suite}/{host}/{teacher}/{arm}/tuning.json",
+    log:
+        "results/logs/{suite}/{host}/tune_arm/{teacher}-{arm}.log",
+    benchmark:
+        "results/benchmarks/{suite}/tune_arm/{host}/{teacher}-{arm}.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].tune_arm(w.host, w.teacher, w.arm).fingerprint,
+    shell:
+        "python -m rsae tune-arm --host {wildcards.host} --teacher {wildcards.teacher} --arm {wildcards.arm}"
+        " > {log} 2>&1"

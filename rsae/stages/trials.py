@@ -1,0 +1,40 @@
+"""Short fine-tunes that are judged on tuning documents, which no table ever reads."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsae.arms import EVERYTHING
+from rsae.gates import kernels
+from rsae.sae import SAE
+from rsae.shards import Shards
+from rsae.stages.common import chunks, settle_support
+from rsae.support import mean_l0
+from rsae.upgrade.finetune import Settings, finetune
+
+
+class Trials:
+    """Everything that the trials of one teacher share; ``fixed`` are the settings that are not tried."""
+
+    def __init__(
+        self, teacher: Path, activations: Path, threshold: Path, tuning: Path, order_seed: int, fixed: Mapping[str, Any]
+    ) -> None:
+        self.teacher, self.threshold = SAE.load(teacher), threshold
+        self.data = torch.from_numpy(Shards(activations).load().x)
+        self.held_out = list(chunks(Shards(tuning)))
+        self.order_seed, self.fixed = order_seed, fixed
+
+    def run(self, sae: SAE, setting: Mapping[str, float], trains: tuple[str, ...] = EVERYTHING) -> dict[str, float]:
+        """Fine-tune ``sae`` with one setting; its mse and l0 on hard codes."""
+        settings = Settings(**{**self.fixed, **setting})
+        finetune(sae, self.data, settings, self.order_seed, trains=trains, gate_path=kernels.path())
+        settle_support(sae, self.teacher, self.threshold)
+        return self.judge(sae)
+
+    @torch.no_grad()
+    def judge(self, sae: SAE) -> dict[str, float]:
+        """mse_sum and l0 on hard codes, on the tuning documents."""
+        error = sum(float((x - sae.decode(sae.hard(sae.encode(x)), x)).double().square().sum()) for x in self.held_out)
+        return {"mse_sum": error / sum(map(len, self.held_out)), "l0": mean_l0(sae, self.held_out)}

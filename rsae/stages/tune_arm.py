@@ -1,0 +1,53 @@
+"""One arm's own λ and learning rate: the same number of trials for every arm."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rsae.arms import Kind, arms
+from rsae.files import write_json
+from rsae.sae import SAE
+from rsae.stages.common import set_up_torch
+from rsae.stages.trials import Trials
+
+RULE = (
+    "On tuning documents and hard codes: of the settings at which the arm has at most the teacher's l0, the one with"
+    " the lowest mse; where there is none, the one with the lowest l0."
+)
+
+
+def run(
+    start: Path,
+    teacher: Path,
+    activations: Path,
+    threshold: Path,
+    tuning: Path,
+    out: Path,
+    *,
+    definition: str,
+    kind: Kind,
+    grid: Mapping[str, list[float]],
+    order_seed: int,
+    **fixed: Any,
+) -> None:
+    """Fine-tune the arm with every combination of ``grid`` and one seed; write all of them and the choice."""
+    set_up_torch()
+    trials, spec = Trials(teacher, activations, threshold, tuning, order_seed, fixed), arms(kind)[definition]
+    reference = trials.judge(trials.teacher)
+    tried = []
+    for values in product(*grid.values()):
+        setting = dict(zip(grid, values, strict=True))
+        sae = SAE.load(start)
+        sae = spec.prepare(sae) if spec.prepare else sae
+        tried.append({**setting, **trials.run(sae, setting, spec.trains)})
+        print(tried[-1], flush=True)
+    best = choose(tried, reference["l0"])
+    chosen = {name: best[name] for name in grid}
+    write_json(out, {"rule": RULE, "teacher": reference, "chosen": chosen, "tried": tried, "fixed": fixed})
+
+
+def choose(tried: Sequence[Mapping[str, float]], l0: float) -> Mapping[str, float]:
+    """What :data:`RULE` picks, ``l0`` being the teacher's."""
+    sparse = [t for t in tried if t["l0"] <= l0]
+    return min(sparse, key=lambda t: t["mse_sum"]) if sparse else min(tried, key=lambda t: t["l0"])
