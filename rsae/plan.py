@@ -280,7 +280,7 @@ class Plan:
         """The trials that an arm takes its λ and rate from: its own, else the control's, else none."""
         grids = self.teacher(host, teacher).grids
         of = next((a for a in (arm, "teacher_ft") if a in grids), None)
-        return of and self.root / host / teacher / of / "tuning.json"
+        return None if of is None else self.root / host / teacher / of / "tuning.json"
 
     def tune_arm(self, host: str, teacher: str, arm: str) -> Job:
         """λ and learning rate of one arm, tried on tuning documents with one seed."""

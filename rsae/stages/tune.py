@@ -8,6 +8,7 @@ from typing import Any
 from rsae.files import write_json
 from rsae.sae import SAE
 from rsae.stages.common import set_up_torch
+from rsae.stages.trials import Trials
 
 RULE = (
     "On tuning documents and hard codes: of the settings at which teacher_ft has at most the teacher's l0 and mse,"
