@@ -18,6 +18,10 @@ class Sums(NamedTuple):
     sse: np.ndarray  # sum over tokens of ‖x - x̂‖²
     sst: np.ndarray  # sum over tokens of ‖x - mean‖², the mean being that of the whole test set
     active: np.ndarray  # sum over tokens of the support's size
+    effective: np.ndarray  # sum over tokens of (sum_j s_j)² / sum_j s_j², s_j = |z_j| · ‖W_dec,j‖
+    energy: np.ndarray  # sum of s_j² over tokens and features,
+    leaked: np.ndarray  # ... outside the declared support alone,
+    negative: np.ndarray  # ... of negative codes alone
     fired: np.ndarray  # bool [n_doc, d_sae]: in the support at least once
 
 
@@ -35,21 +39,32 @@ def reconstruction_sums(
     sae: SAE, pieces: Iterable[tuple[np.ndarray, Tensor]], mean: Tensor, n_doc: int, hard: bool
 ) -> Sums:
     """``pieces`` are (document index per token, x in fp32); codes are hard or raw."""
-    n_tok, sse, sst, active = (np.zeros(n_doc) for _ in range(4))
+    totals = {name: np.zeros(n_doc) for name in Sums._fields if name != "fired"}
     fired = torch.zeros(n_doc, sae.d_sae, dtype=torch.bool)
     for document, x in pieces:
-        z = sae.encode(x)
-        z = sae.hard(z) if hard else z
-        error = (x - sae.decode(z, x)).double().square().sum(1).numpy()
-        spread = (x.double() - mean).square().sum(1).numpy()
+        raw = sae.encode(x)
+        supported = sae.hard(raw)
+        z = supported if hard else raw
+        strength = sae.strength(z)
+        squares = strength.square()
         on = z != 0
-        count = on.sum(1).double().numpy()
-        for total, values in ((n_tok, np.ones(len(x))), (sse, error), (sst, spread), (active, count)):
-            total += np.bincount(document, values, minlength=n_doc)
+        energy = squares.sum(1)
+        per_token = {
+            "n_tok": torch.ones(len(x)),
+            "sse": (x - sae.decode(z, x)).double().square().sum(1),
+            "sst": (x.double() - mean).square().sum(1),
+            "active": on.sum(1),
+            "effective": strength.sum(1).square() / energy.clamp_min(torch.finfo(x.dtype).tiny),
+            "energy": energy,
+            "leaked": torch.where(supported == 0, squares, 0.0).sum(1),
+            "negative": torch.where(z < 0, squares, 0.0).sum(1),
+        }
+        for name, values in per_token.items():
+            totals[name] += np.bincount(document, values.double().numpy(), minlength=n_doc)
         # rows of a document stand together, so each is one slice
         for index, rows in _runs(document):
             fired[index] |= on[rows].any(0)
-    return Sums(n_tok, sse, sst, active, fired.numpy())
+    return Sums(**totals, fired=fired.numpy())
 
 
 def _runs(document: np.ndarray) -> Iterator[tuple[int, slice]]:

@@ -1,5 +1,7 @@
 """95% intervals by resampling test documents and seeds, the same resamples for everything of one pair."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
@@ -22,3 +24,10 @@ def interval(estimate: float, drawn: Float[np.ndarray, " draws"]) -> tuple[float
     """
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - drawn.mean()
     return float(estimate + min(low, 0.0)), float(estimate + max(high, 0.0))
+
+
+def normal_p(difference: float, spread: float) -> float:
+    """Two-sided p of ``difference`` if it were normal around 0 with standard error ``spread``."""
+    if spread == 0:
+        return 1.0 if difference == 0 else 0.0
+    return math.erfc(abs(difference) / spread / math.sqrt(2))

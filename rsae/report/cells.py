@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rsae.evaluate import sums
-from rsae.report.bootstrap import interval, resamples
+from rsae.report.bootstrap import interval, normal_p, resamples
 from rsae.report.metrics import COMPARED, METRICS, RECONSTRUCTION
 
 COLUMNS = (
@@ -104,6 +104,9 @@ class Comparison(NamedTuple):
     ci_high: float
     verdict: str  # win, tie, loss
     l0_exceeded: bool  # the arm's mean L0 on these codes is above the teacher's (interval excludes 0)
+    denser_than_baseline: bool  # likewise, above the baseline's
+    reference: float  # the baseline's value
+    p: float  # two-sided, from the bootstrap's standard error
 
 
 def comparisons(pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft")) -> Iterator[Comparison]:
@@ -117,20 +120,27 @@ def comparisons(pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft
             for arm in arms:
                 if arm in ("teacher", baseline) or baseline not in arms:
                     continue
-                excess = values[arm, "l0"] - values["teacher", "l0"]
-                exceeded = interval(excess[0], excess[1:])[0] > ROUNDING * values["teacher", "l0"][0]
+                denser = {b: _above(values[arm, "l0"], values[b, "l0"]) for b in {"teacher", baseline}}
                 for metric in COMPARED:
-                    difference = values[arm, metric] - values[baseline, metric]
+                    reference = values[baseline, metric]
+                    difference = values[arm, metric] - reference
                     low, high = interval(difference[0], difference[1:])
                     verdict = "tie"
                     # TopK's L0 is k in every arm; the last bit of a sum is no difference
-                    rounding = ROUNDING * abs(values[baseline, metric][0])
+                    rounding = ROUNDING * abs(reference[0])
                     if low > rounding or high < -rounding:
                         verdict = "win" if np.sign(low) == METRICS[metric].better else "loss"
+                    p = normal_p(difference[0], difference[1:].std()) if abs(difference[0]) > rounding else 1.0
                     yield Comparison(
                         pair.host, pair.teacher, arm, baseline, support, metric,
-                        float(difference[0]), low, high, verdict, bool(exceeded),
+                        float(difference[0]), low, high, verdict, denser["teacher"], denser[baseline],
+                        float(reference[0]), p,
                     )  # fmt: skip
+
+
+def _above(values: np.ndarray, reference: np.ndarray) -> bool:
+    difference = values - reference
+    return bool(interval(difference[0], difference[1:])[0] > ROUNDING * reference[0])
 
 
 def frame(suite: str, pairs: list[Pair]) -> pd.DataFrame:

@@ -28,6 +28,14 @@ def _ratio(numerator: str, denominator: str) -> Callable[[Columns, Weights], Val
     return lambda c, w: (w @ c[numerator]) / (w @ c[denominator])
 
 
+def _share(part: str) -> Callable[[Columns, Weights], Values]:
+    def value(c: Columns, w: Weights) -> Values:
+        energy = w @ c["energy"]
+        return (w @ c[part]) / np.where(energy > 0, energy, 1.0)  # an SAE that never fires writes nothing
+
+    return value
+
+
 def _alive(c: Columns, w: Weights) -> Values:
     # a feature is alive in a resample if it fired in any document that was drawn
     fired: UInt8[np.ndarray, "n_doc bits"] = c["fired"]
@@ -51,6 +59,10 @@ RECONSTRUCTION = {
     "fvu": Metric("fraction", -1, 1, _ratio("sse", "sst")),
     "l0": Metric("features per token", -1, 1, _ratio("active", "n_tok")),
     "alive": Metric("fraction", +1, 1, _alive),
+    # what smooth codes hide, measured in what they write: |z_j| ‖W_dec,j‖
+    "l0_effective": Metric("features per token", 0, 1, _ratio("effective", "n_tok")),
+    "leak": Metric("fraction", 0, 1, _share("leaked")),
+    "negative": Metric("fraction", 0, 1, _share("negative")),
 }
 DOWNSTREAM = {
     "ce_clean": Metric("nats per token", 0, 1, _ratio("ce_clean", "n_pred")),

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from rsae.report.bootstrap import interval
 from rsae.report.cells import Comparison, Pair
 from rsae.report.metrics import COMPARED, METRICS
+from rsae.report.verdicts import ABSOLUTE, RELATIVE, Verdict, verdicts
 
 
 class Cost(NamedTuple):
@@ -100,6 +101,34 @@ def _count(chosen: Iterable[Comparison]) -> str:
     return (
         "Counted over all pairs and metrics:\n\n" + tabulate(table, ["arm", "codes", *kinds], tablefmt="github") + "\n"
     )
+
+
+def strict(comparisons: Sequence[Comparison]) -> str:
+    """Hard codes against each baseline, in percent, with Holm over each table and a minimum effect."""
+    parts = [
+        "# What is left\n",
+        "Hard codes alone. A win or loss is significant at 5% after Holm's adjustment over the whole table\n"
+        "(bootstrap over test documents and seeds) and at least as large as an effect fixed beforehand: "
+        + ", ".join([*(f"{m} {100 * v:g}%" for m, v in RELATIVE.items()), *(f"{m} {v:g}" for m, v in ABSOLUTE.items())])
+        + ".\n`paid`: it would be a win, but with more active features than the baseline. Arms are not matched in\n"
+        "L0: read a win or a loss beside the one on l0.\n",
+    ]
+    for baseline in dict.fromkeys(c.baseline for c in comparisons):
+        family = verdicts([c for c in comparisons if c.baseline == baseline and c.support == "hard"])
+        rows: dict[tuple[str, str, str], dict[str, Verdict]] = {}
+        for v in family:
+            rows.setdefault((v.comparison.host, v.comparison.teacher, v.comparison.arm), {})[v.comparison.metric] = v
+        table = [[*key, *(_effect(cells[m]) for m in COMPARED)] for key, cells in rows.items()]
+        parts.append(f"## Against {baseline} ({len(family)} comparisons)\n")
+        parts.append(tabulate(table, ["host", "teacher", "arm", *COMPARED], tablefmt="github", disable_numparse=True))
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _effect(v: Verdict) -> str:
+    c = v.comparison
+    size = f"{100 * c.difference / c.reference:+.1f}%" if c.metric in RELATIVE else f"{c.difference:+.4f}"
+    return f"{v.word} ({size})"
 
 
 def _number(value: float, signed: bool = False) -> str:

@@ -36,6 +36,7 @@ def run(
         "reconstruction.md": tables.measured("Reconstruction", pairs, list(RECONSTRUCTION), cost),
         "downstream.md": tables.measured("Downstream", pairs, SHOWN, cost),
         "win_loss.md": tables.win_loss(compared),
+        "strict.md": tables.strict(compared),
     }
     with replacing(out / "cells.csv") as temporary:
         frame.to_csv(temporary, index=False, float_format="%.9g")

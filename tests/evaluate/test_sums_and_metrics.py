@@ -23,7 +23,7 @@ class Fixed(SAE):
     def __init__(self, z, x_hat):
         (d_sae, d_in) = z.shape[1], x_hat.shape[1]
         super().__init__(
-            torch.zeros(d_in, d_sae), torch.zeros(d_sae), torch.zeros(d_sae, d_in), torch.zeros(d_in), ReLU()
+            torch.zeros(d_in, d_sae), torch.zeros(d_sae), torch.tensor([[2.0, 0.0]] * d_sae), torch.zeros(d_in), ReLU()
         )
         self.z, self.x_hat = z, x_hat
 
@@ -57,6 +57,13 @@ def test_by_hand():
     assert value("l0", raw) == pytest.approx(4 / 3)
     assert value("alive", raw) == pytest.approx(3 / 4)
     assert value("l0", hard) == pytest.approx(2 / 3)
+    # written: 2 |z|, squared 4 .04 | 16 | .36
+    assert value("l0_effective", raw) == pytest.approx((2.2**2 / 4.04 + 1 + 1) / 3)
+    assert value("leak", raw) == pytest.approx((0.04 + 0.36) / 20.4)
+    assert value("negative", raw) == pytest.approx(16 / 20.4)
+    assert value("l0_effective", hard) == pytest.approx((1 + 1 + 0) / 3)
+    assert value("leak", hard) == 0
+    assert value("negative", hard) == pytest.approx(16 / 20)
     assert value("alive", hard) == pytest.approx(2 / 4)
 
 
@@ -67,6 +74,12 @@ def test_predicting_the_mean_explains_nothing_and_the_truth_everything():
     assert value("mse_sum", mean) == pytest.approx(25.0)
     assert value("fvu", mean) == pytest.approx(1.0)
     assert value("fvu", judged(Fixed(z, x), x, document)) == 0
+
+
+def test_an_sae_that_never_fires_leaks_nothing():
+    x = torch.tensor([[0.0, 1.0], [6.0, 9.0]])
+    dead = judged(Fixed(torch.zeros(2, 4), x), x, np.array([0, 1]))
+    assert [value(name, dead) for name in ("l0", "alive", "l0_effective", "leak", "negative")] == [0] * 5
 
 
 def test_no_metric_depends_on_batches(make_sae):

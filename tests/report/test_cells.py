@@ -21,6 +21,10 @@ def pair(**arms):
                 "sse": mse * n_tok * noise / 5,
                 "sst": 100 * n_tok,
                 "active": l0 * n_tok,
+                "effective": l0 * n_tok,
+                "energy": n_tok,
+                "leaked": 0 * n_tok,
+                "negative": 0 * n_tok,
                 "fired": np.ones((N_DOC, 8), np.uint8),
                 "d_in": np.full(N_DOC, 4),
                 "d_sae": np.full(N_DOC, 8),
@@ -37,7 +41,7 @@ def pair(**arms):
 def test_cells_have_the_promised_columns_one_row_per_number():
     table = frame("s", [pair(teacher=(5, 20), rsae=(4, 20))])
     assert tuple(table.columns) == COLUMNS
-    assert len(table) == 2 * 2 * 13
+    assert len(table) == 2 * 2 * 16
     assert not table.duplicated(["host", "teacher", "arm", "seed", "support", "metric"]).any()
     slack = 1e-12 * table.value
     assert ((table.ci_low - slack <= table.value) & (table.value <= table.ci_high + slack)).all()
