@@ -95,7 +95,7 @@ class Attempts:
         candidates = [(found, f"best of what exchanges met, of type {kind}") for kind, found in self.met.items()]
         sizes = [n for n in range(1, MAX_SIGN + 1) if _fits(rebuilt_type(self.target, n), p, q)]
         if sizes and self.target.name != "custom":
-            r = rebuilt(self.target, sizes[-1]).r
+            r = rebuilt(self.target, sizes[-1])
             found = assess(self.target, r, p, q, on_continuum(self.target), np.empty(0))
             if found:
                 candidates.append((found, f"the product form with Zolotarev's sign of degree {sizes[-1]}"))

@@ -7,7 +7,6 @@ error is at most gap/2, for Z lies between 0 and the sign there.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import polynomial
@@ -15,14 +14,7 @@ from scipy.optimize import brentq
 
 from rsae.rational.fraction import Fraction
 from rsae.rational.targets import Target
-from rsae.rational.zolotarev import zolotarev_sign
-
-
-class Rebuilt(NamedTuple):
-    """The gate, and the bound on its largest error that the sign's error implies."""
-
-    r: Fraction
-    bound: float
+from rsae.rational.zolotarev import ZolotarevSign, zolotarev_sign
 
 
 def rebuilt_type(target: Target, n: int) -> tuple[int, int]:
@@ -31,8 +23,8 @@ def rebuilt_type(target: Target, n: int) -> tuple[int, int]:
     return (2 * ((n + 1) // 2) - 1, even) if target.name == "sign" else (n + 1, even)
 
 
-def rebuilt(target: Target, n: int) -> Rebuilt:
-    """The gate from the sign's best approximation of degree ``n``.
+def sign_of(target: Target, n: int) -> tuple[ZolotarevSign, float, float]:
+    """Z_n for the target, the reach R of its argument u/R, and the bound on the gate's error that it implies.
 
     Raises:
         ValueError: the target is not h times a step, nor the sign itself.
@@ -42,15 +34,20 @@ def rebuilt(target: Target, n: int) -> Rebuilt:
     reach = 1 + abs(target.center)
     gap = target.delta / reach if target.delta else _balanced_gap(n)
     z = zolotarev_sign(n, gap)
+    bound = z.error if target.name == "sign" else max(z.error, 0.0 if target.delta else gap) / 2
+    return z, reach, bound
+
+
+def rebuilt(target: Target, n: int) -> Fraction:
+    """The gate from the sign's best approximation of degree ``n``; errors as :func:`sign_of`."""
+    z, reach, _ = sign_of(target, n)
     # in u: x = u / R, so x² + a = (u² + a R²) / R²
     lift = z.scale * reach ** (2.0 * (len(z.poles) - len(z.zeros)) - 1)
     num = lift * np.r_[0.0, _even_product(z.zeros * reach**2)]
     den = _even_product(z.poles * reach**2)
-    if target.name == "sign":
-        return Rebuilt(Fraction(num / den[0], den / den[0], 0.0), z.error)
-    num = polynomial.polymul([target.center, 1.0], polynomial.polyadd(num, den)) / 2
-    bound = max(z.error, 0.0 if target.delta else gap) / 2
-    return Rebuilt(Fraction(num / den[0], den / den[0], target.center), bound)
+    if target.name != "sign":
+        num = polynomial.polymul([target.center, 1.0], polynomial.polyadd(num, den)) / 2
+    return Fraction(num / den[0], den / den[0], target.center)
 
 
 def _even_product(shifts: np.ndarray) -> np.ndarray:

@@ -115,11 +115,12 @@ def feasible(f, t, p, q, error):
 def test_on_a_grid_a_linear_program_finds_nothing_better(target, degree):
     t = np.linspace(-1, 1, 201)
     t = t[target.asked(t)]
-    fit = minimax(target, *degree, grid=201)
+    p, q = degree
+    fit = minimax(target, p, q, grid=201)
     assert fit.converged
     assert np.abs(fit(t) - target.value(t)).max() == pytest.approx(fit.max_error, rel=1e-9)
-    assert feasible(target.value(t), t, *degree, fit.max_error * (1 + 1e-3))
-    assert not feasible(target.value(t), t, *degree, fit.max_error * (1 - 1e-3))
+    assert feasible(target.value(t), t, p, q, fit.max_error * (1 + 1e-3))
+    assert not feasible(target.value(t), t, p, q, fit.max_error * (1 - 1e-3))
 
 
 def test_the_papers_grid_is_nearly_the_continuum():

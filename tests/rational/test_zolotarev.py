@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rsae.rational import targets
-from rsae.rational.product import rebuilt, rebuilt_type
+from rsae.rational.product import rebuilt, rebuilt_type, sign_of
 from rsae.rational.zolotarev import zolotarev_sign
 
 
@@ -51,7 +51,7 @@ def test_bad_arguments_are_refused(n, gap):
     "target", [targets.relu(), targets.jumprelu(0.1, 0.02), targets.topk(-0.3, 0.01), targets.sign(0.05)]
 )
 def test_a_gate_rebuilt_from_the_sign_keeps_the_bound_and_the_type(target, n):
-    r, bound = rebuilt(target, n)
+    r, (_, _, bound) = rebuilt(target, n), sign_of(target, n)
     t = np.concatenate([np.linspace(a, b, 20001) for a, b in target.intervals])
     error = np.abs(r(t) - target.value(t)).max()
     assert error <= bound * (1 + 1e-7)
