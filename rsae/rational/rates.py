@@ -1,7 +1,7 @@
 """Rates with intervals: power laws, and how a size grows with the accuracy asked for."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import curve_fit
@@ -29,7 +29,7 @@ def power(x: np.ndarray, y: np.ndarray) -> Estimate:
     """
     if len(x) < 3 or min(x.min(), y.min()) <= 0:
         raise ValueError("an exponent with an interval takes three or more points, all positive")
-    found = linregress(np.log(x), np.log(y))
+    found: Any = linregress(np.log(x), np.log(y))
     return _estimate(float(found.slope), float(found.stderr), len(x) - 2)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -13,7 +14,7 @@ matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "rsae",
     "font.size": 9,
     "axes.spines.top": False,
