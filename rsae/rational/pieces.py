@@ -32,6 +32,9 @@ def fewest_jumping(t: np.ndarray, f: np.ndarray, eps: float) -> int:
 
     Greedy is optimal, for a piece that ends later never hurts the next one. Its height at the start is
     searched by zooming in, for the reach is a quasi-concave function of it.
+
+    Raises:
+        ValueError: the points are too coarse, fewer than ten for a piece.
     """
     low, high = f - eps, f + eps
     at, pieces = 0, 0
@@ -43,10 +46,8 @@ def fewest_jumping(t: np.ndarray, f: np.ndarray, eps: float) -> int:
             k = int(np.argmax(reached))
             farthest = max(farthest, int(reached[k]))
             lowest, highest = heights[max(k - 1, 0)], heights[min(k + 1, len(heights) - 1)]
-        if farthest == 0:
-            raise ValueError(f"the points are too coarse for eps = {eps:g}: a piece spans less than one step")
         at, pieces = at + farthest, pieces + 1
-    return pieces
+    return _resolved(pieces, len(t))
 
 
 def fewest_continuous(t: np.ndarray, f: np.ndarray, eps: float) -> int:
@@ -56,20 +57,22 @@ def fewest_continuous(t: np.ndarray, f: np.ndarray, eps: float) -> int:
     heights at the left end.
 
     Raises:
-        ValueError: the points are too coarse to find any.
+        ValueError: the points are too coarse, fewer than ten for a piece.
     """
     low, high = f - eps, f + eps
-    found = [n for height in HEIGHTS[::16] if (n := _continuous(t, low, high, f[0] + height * eps))]
-    if not found:
-        raise ValueError(f"the points are too coarse for eps = {eps:g}: a piece spans less than one step")
-    return min(found)
+    return _resolved(min(_continuous(t, low, high, f[0] + height * eps) for height in HEIGHTS[::16]), len(t))
 
 
-def _continuous(t: np.ndarray, low: np.ndarray, high: np.ndarray, value: float) -> int | None:
+def _continuous(t: np.ndarray, low: np.ndarray, high: np.ndarray, value: float) -> int:
     at, pieces = 0, 0
     while at < len(t) - 1:
         (n,), (slope,) = _reach(t[at:], low[at:], high[at:], np.array([value]))
-        if n == 0:
-            return None
         at, value, pieces = at + n, value + slope * (t[at + n] - t[at]), pieces + 1
+    return pieces
+
+
+def _resolved(pieces: int, points: int) -> int:
+    """Knots lie on points, so a count means something only if a piece spans many."""
+    if 10 * pieces > points:
+        raise ValueError(f"{points} points are too coarse for {pieces} pieces: a piece should span ten or more")
     return pieces

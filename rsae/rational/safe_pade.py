@@ -75,8 +75,8 @@ class SafePade(NamedTuple):
         t = np.unique(np.clip(np.r_[-1, self.center - steps, self.center, self.center + steps, 1], -1, 1))
         steep = np.abs(self.slope(t))
         k = np.clip(int(np.argmax(steep)), 1, len(t) - 2)
-        (top,) = refined(lambda x: np.abs(self.slope(x)), t[[k - 1]], t[[k + 1]])
-        return max(float(steep.max()), float(np.abs(self.slope(top))))
+        top = refined(lambda x: np.abs(self.slope(x)), t[[k - 1]], t[[k + 1]])
+        return float(max(steep.max(), np.abs(self.slope(top)).max()))
 
 
 def from_fit(fit: Fit | Fraction) -> SafePade:
