@@ -197,7 +197,7 @@ def test_a_fallback_is_named():
 
 
 def test_without_convergence_the_best_candidate_says_so():
-    # the best denominator of degree 1 has its pole a hair outside the interval; no exchange finds it
+    # one alternation short of a proof; why no exchange finds it is not known
     fit = minimax(targets.jumprelu(0.1, 0.02), 9, 1)
     assert not fit.converged
     assert "11 times" in fit.reason
