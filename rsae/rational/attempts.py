@@ -19,6 +19,7 @@ class Attempts:
 
     def __init__(self, target: Target) -> None:
         self.target, self.n_iter = target, 0  # steps of exchange so far
+        self.reference = 0  # which of the starts was the last
         self.met: dict[tuple[int, int], Exchanged] = {}  # by type, the smallest error of a pole-free r
 
     def chain(self, p: int, q: int) -> tuple[Exchanged, str]:
@@ -28,19 +29,20 @@ class Attempts:
             ValueError: not even a pole-free candidate was met.
         """
         for attempt, name in (
-            (self.from_starts, "exchange from the first references"),
-            (self.with_half_steps, "exchange with half steps (omega = 0.5)"),
+            (self.from_starts, "exchange from reference {}"),
+            (self.with_half_steps, "exchange with half steps (omega = 0.5) from reference {}"),
             (self.one_degree_lower, "the best of type (p-1, q-1), whose error alternates often enough"),
             (self.along_delta, "homotopy in delta"),
             (self.along_degree, "homotopy in degree"),
         ):
             if found := attempt(p, q):
-                return found, name
+                return found, name.format(self.reference)
         return self.best_candidate(p, q)
 
     def from_starts(self, p: int, q: int, omega: float = 1.0, target: Target | None = None) -> Exchanged | None:
         """Exchange from each of the target's references."""
-        for reference in starts(target or self.target, p, q):
+        for k, reference in enumerate(starts(target or self.target, p, q), 1):
+            self.reference = k
             if found := self._from(reference, p, q, omega, target):
                 return found
         return None

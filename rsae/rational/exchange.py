@@ -51,7 +51,7 @@ def on_continuum(target: Target) -> Search:
             knots = np.unique(np.r_[low, inner, breaks, high])
             grid = np.unique(np.linspace(knots[:-1], knots[1:], PER_PIECE))
             e = error(grid)
-            turns = 1 + np.flatnonzero((e[1:-1] - e[:-2]) * (e[2:] - e[1:-1]) <= 0)
+            turns = _turns(e)
             side = np.sign(e[turns])[:, None]
             found.append(refined(lambda t, side=side: side * error(t), grid[turns - 1], grid[turns + 1]))
             found.append(np.r_[low, breaks, high])
@@ -64,11 +64,14 @@ def on_grid(points: np.ndarray) -> Search:
     """Local extrema of the error over the given points only."""
 
     def search(error: Callable[[np.ndarray], np.ndarray], reference: np.ndarray) -> np.ndarray:
-        e = error(points)
-        turns = 1 + np.flatnonzero((e[1:-1] - e[:-2]) * (e[2:] - e[1:-1]) <= 0)
-        return points[np.r_[0, turns, len(points) - 1]]
+        return points[np.r_[0, _turns(error(points)), len(points) - 1]]
 
     return search
+
+
+def _turns(e: np.ndarray) -> np.ndarray:
+    """Indices, ends excluded, at which the values stop rising or falling."""
+    return 1 + np.flatnonzero((e[1:-1] - e[:-2]) * (e[2:] - e[1:-1]) <= 0)
 
 
 def _alternating(e: np.ndarray) -> list[int]:

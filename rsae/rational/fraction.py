@@ -18,10 +18,6 @@ class Fraction(NamedTuple):
         u = np.asarray(t, float) - self.center
         return polynomial.polyval(u, self.num) / polynomial.polyval(u, self.den)
 
-    def denominator(self, t: np.ndarray) -> np.ndarray:
-        """den(t - center)."""
-        return polynomial.polyval(np.asarray(t, float) - self.center, self.den)
-
     def poles(self) -> np.ndarray:
         """Real zeros of the denominator, in t, ascending."""
         roots = polynomial.polyroots(np.trim_zeros(self.den, "b"))

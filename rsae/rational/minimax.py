@@ -53,9 +53,13 @@ def minimax(target: Target, p: int, q: int, grid: int | None = None) -> Fit:
     attempts = Attempts(target)
     low_p, low_q = lowest_type(target, p, q)
     found, how = attempts.chain(low_p, low_q)
+    n_iter = attempts.n_iter
     if grid is not None:
-        found = _on_grid(target, found, low_p, low_q, grid)
-        how = f"exchange on {grid} points from the continuum's peaks"
+        t = np.linspace(-1, 1, grid)
+        again, steps = _on_grid(target, found, low_p, low_q, t[target.asked(t)])
+        n_iter += steps
+        found = again or found
+        how += f", then exchange on {grid} points" if again else f", but no exchange on {grid} points is free of poles"
     defect = min(p + 1 - len(found.r.num), q + 1 - len(found.r.den))
     needed, level = p + q + 2 - defect, found.n_level()
     if found.exact:
@@ -74,7 +78,7 @@ def minimax(target: Target, p: int, q: int, grid: int | None = None) -> Fit:
         0.0 if found.exact else spread(found.e, needed),
         level,
         defect,
-        attempts.n_iter,
+        n_iter,
         found.exact or level >= needed,
         f"{how}; {why}",
         found.peaks,
@@ -85,14 +89,12 @@ def _padded(c: np.ndarray, degree: int) -> np.ndarray:
     return np.r_[c, np.zeros(degree + 1 - len(c))]
 
 
-def _on_grid(target: Target, found: Exchanged, p: int, q: int, grid: int) -> Exchanged:
-    t = np.linspace(-1, 1, grid)
-    t = t[target.asked(t)]
+def _on_grid(target: Target, found: Exchanged, p: int, q: int, t: np.ndarray) -> tuple[Exchanged | None, int]:
+    """Exchange over the points t only, from those nearest to the continuum's peaks, and the steps taken."""
     n = p + q + 2
     if len(t) < n:
-        raise ValueError(f"a grid of {grid} points leaves {len(t)} to fit type ({p}, {q}) at; it takes {n} or more")
+        raise ValueError(f"the grid leaves {len(t)} points to fit type ({p}, {q}) at; it takes {n} or more")
     peaks = found.peaks[highest(found.e, n)] if len(found.e) > n else found.peaks
     reference = np.unique(np.abs(t[:, None] - peaks).argmin(0))
     missing = np.setdiff1d(np.arange(len(t)), reference)[: n - len(reference)]
-    again, _ = exchange(target, p, q, t[np.sort(np.r_[reference, missing])], on_grid(t))
-    return again or found
+    return exchange(target, p, q, t[np.sort(np.r_[reference, missing])], on_grid(t))

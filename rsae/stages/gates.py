@@ -164,10 +164,11 @@ def _grid(grid: Mapping[str, Sequence[float]], degrees: Sequence[Sequence[int]],
         found = (fit.max_error, fit.n_alternations, fit.deviation, fit.n_iter, fit.converged, fit.reason)
         rows.append((theta, delta, p, q, *found))
     converged = sum(r[8] for r in rows)
-    direct = sum(r[9].startswith("exchange from") for r in rows)
+    first, any_ = (sum(r[9].startswith(f"exchange from reference{which}") for r in rows) for which in (" 1;", ""))
     text = f"""# Convergence
 
-{converged} of {len(rows)} jumps converged, {direct} of them without a fallback.
+{converged} of {len(rows)} jumps converged: {first} from the first reference, {any_ - first} from another,
+{converged - any_} by a fallback.
 """
     frames.write(rows, header, out, "grid", text)
 

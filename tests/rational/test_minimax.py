@@ -271,5 +271,5 @@ def test_degrees_out_of_range_are_refused(degree):
 
 
 def test_a_grid_of_too_few_points_is_refused():
-    with pytest.raises(ValueError, match="grid of 9 points"):
+    with pytest.raises(ValueError, match="leaves 9 points"):
         minimax(targets.relu(), 9, 8, grid=9)
