@@ -4,6 +4,7 @@ import sys
 
 sys.path.insert(0, str(workflow.basedir))
 
+from rsae import studies
 from rsae.plan import HOST_FILES, SAE_FILES, TABLES, TEXT_SPLITS
 from rsae.plan import load_assets_plan, load_plans, stage_digest
 
@@ -39,6 +40,7 @@ include: "workflow/rules/upgrade.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/embedded_assets.smk"
+include: "workflow/rules/studies.smk"
 
 
 onsuccess:

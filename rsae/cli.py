@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rsae import studies
 from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_plans
 
 app = typer.Typer(
@@ -76,21 +77,34 @@ def harvest(host: Host, split: Split, results: Results = RESULTS) -> None:
 
 @app.command("fit-gate")
 def fit_gate(
-    target: Annotated[str, typer.Option(help="relu, jumprelu or sign.")],
+    target: Annotated[str, typer.Option(help="relu, jumprelu, topk or sign.")],
     degree: Annotated[tuple[int, int], typer.Option(help="Degrees of numerator and denominator.")],
-    theta: Annotated[float | None, typer.Option(help="Where the jump is.")] = None,
+    theta: Annotated[float | None, typer.Option(help="Where the jump is; for topk the supplied threshold.")] = None,
     delta: Annotated[float | None, typer.Option(help="Half width of the gap around it.")] = None,
+    grid: Annotated[int | None, typer.Option(help="Points of a uniform grid; the continuum if not given.")] = None,
     json_: Annotated[str, typer.Option("--json", help="File for the record; - prints it.")] = "-",
 ) -> None:
     """Minimax fit of a gate by a rational function."""
     from rsae.files import write_json
     from rsae.stages.fit_gate import run
 
-    record = run(target=target, degree=degree, theta=theta, delta=delta)
+    record = run(target=target, degree=degree, theta=theta, delta=delta, grid=grid)
     if json_ == "-":
         print(json.dumps(record, indent=2))
     else:
         write_json(json_, record)
+
+
+@app.command()
+def gates(results: Results = RESULTS) -> None:
+    """The atlas of gate fits: degrees, reported against measured, figures."""
+    _do(studies.gates(results))
+
+
+@app.command()
+def theory(results: Results = RESULTS) -> None:
+    """The paper's theorems against measured sizes and errors."""
+    _do(studies.theory(results))
 
 
 @app.command("import-teacher")

@@ -136,10 +136,7 @@ class Plan:
 
     def fit_file(self, design: Design) -> Path:
         """The minimax fit that an arm's gate starts from; shared by all hosts and suites."""
-        fit = self.fit_settings(design)
-        p, q = fit["degree"]
-        where = [fit["target"], *(f"{k}-{fit[k]:g}" for k in ("theta", "delta") if fit[k] is not None)]
-        return self.results / "gates" / "_".join(where) / f"{p}-{q}.json"
+        return fit_path(self.results, self.fit_settings(design))
 
     def fit_settings(self, design: Design) -> dict[str, Any]:
         """An arm's design problem, with the suite's jump where it has one."""
@@ -445,6 +442,13 @@ def _text_job(name: str, splits: Sequence[str], root: Path) -> Job:
     text = config.load(CONFIG / "text" / f"{name}.yaml", config.Text)
     settings = {"packages": text.packages, "shares": text.shares, "splits": list(splits)}
     return Job("text", [], {"out": root / "text"}, settings)
+
+
+def fit_path(results: Path, fit: dict[str, Any]) -> Path:
+    """Where the record of a fit lies: its design problem is its name."""
+    p, q = fit["degree"]
+    where = [fit["target"], *(f"{k}-{fit[k]:g}" for k in ("theta", "delta") if fit[k] is not None)]
+    return results / "gates" / "_".join(where) / f"{p}-{q}.json"
 
 
 def _pick(what: str, name: str, known: dict[str, Any]) -> Any:

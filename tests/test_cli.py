@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rsae import studies
+from rsae.plan import load_plans
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -26,10 +29,40 @@ def test_fit_gate_prints_the_record():
     assert len(record["den"]) == 9
 
 
+def test_fit_gate_writes_ascending_coefficients_around_the_jump(tmp_path):
+    # by hand: the best line a t for a sign with gap delta is a = 2 / (1 + delta)
+    done = rsae(*f"fit-gate --target sign --delta 0.25 --degree 1 0 --json {tmp_path}/fit.json".split())
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "fit.json").read_text())
+    assert record["num"] == [pytest.approx(0, abs=1e-15), pytest.approx(1.6)]
+    assert record["den"] == [1]
+    assert record["max_error"] == pytest.approx(0.6)
+    assert (record["defect"], record["converged"]) == (0, True)
+    # and the record evaluates: num / den in u = t - center, on either side of a jump at 0.3
+    done = rsae(*"fit-gate --target topk --theta 0.3 --delta 0.05 --degree 9 8 --json -".split())
+    record = json.loads(done.stdout)
+    assert record["center"] == 0.3
+    for t, value in ((-1.0, 0.0), (0.2, 0.0), (0.4, 0.4), (1.0, 1.0)):
+        num, den = (sum(c * (t - 0.3) ** i for i, c in enumerate(record[k])) for k in ("num", "den"))
+        assert num / den == pytest.approx(value, abs=1.001 * record["max_error"])
+        form = record["safe_pade"]
+        num, a = (sum(c * (t - 0.3) ** i for i, c in enumerate(form[k])) for k in ("num", "den"))
+        assert num / (1 + abs(a)) == pytest.approx(value, abs=1.001 * record["max_error"])
+
+
+def test_the_suites_do_not_run_the_studies():
+    plans = load_plans()
+    wanted = {str(path) for plan in plans.values() for path in plan.targets()}
+    assert not wanted & {str(path) for path in (*studies.gate_files(), *studies.theory_files())}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("fit-gate", "--target", "relu", "--degree", "40", "2"), "degrees"),
+        (("fit-gate", "--target", "jumprelu", "--theta", "0", "--delta", "0.1", "--degree", "9", "8"), "positive"),
+        (("fit-gate", "--target", "sign", "--delta", "1", "--degree", "9", "8"), "swallows the interval"),
+        (("gates", "--results", "/nonexistent"), "make it with `snakemake /nonexistent/gates/relu/1-1.json`"),
         (("fit-gate", "--target", "jumprelu", "--degree", "9", "8"), "takes"),
         (("finetune", "--host", "gpt3", "--teacher", "relu", "--arm", "rsae"), "no host 'gpt3'"),
         (("finetune", "--host", "gpt2-docs", "--teacher", "gelu", "--arm", "rsae"), "no teacher 'gelu'"),

@@ -41,6 +41,7 @@ LAYERS = [
     ["rsae.evaluate"],
     ["rsae.report"],
     ["rsae.plan"],
+    ["rsae.studies"],
     ["rsae.stages"],
     ["rsae.cli", "rsae.__main__"],
 ]

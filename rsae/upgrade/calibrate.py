@@ -5,16 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import least_squares
 from torch import Tensor
 
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.topk import TopK
+from rsae.rational.least_squares import Problem, Refit
 from rsae.rational.safe_pade import SafePade
 from rsae.sae import SAE
 
 BINS, RANGE = 16384, 4.0  # uniform bins over v = h / scale in [-4, 4]
-NUDGE = 1e-8  # weight of staying at the fit, per unit of effect: settles directions the data leave free
+NUDGE = 1e-8  # weight of staying at the fit, per unit of effect: the data leave directions free
 
 
 class Histogram(NamedTuple):
@@ -23,16 +23,6 @@ class Histogram(NamedTuple):
     centers: np.ndarray  # mean of v in the bin
     weights: np.ndarray  # summing to 1
     wanted: np.ndarray  # mean of z / scale in the bin, z the code to imitate
-
-
-class Calibrated(NamedTuple):
-    """The gate after calibration: form, scale factors on top of the base scale, and rms error."""
-
-    form: SafePade
-    c_in: float
-    c_out: float
-    error_before: float
-    error_after: float
 
 
 @torch.no_grad()
@@ -115,41 +105,12 @@ def histogram(teacher: SAE, chunks: Iterable[Tensor], gate: Imitated) -> Histogr
     return Histogram(v_sum / total, total / total.sum(), z_sum / total)
 
 
-def calibrate(form: SafePade, hist: Histogram) -> Calibrated:
+def calibrate(form: SafePade, hist: Histogram) -> Refit:
     """Least squares over (num, den, C_in, C_out) of C_out · r(v / C_in) against the imitated codes.
 
-    Levenberg-Marquardt with the analytic Jacobian; the coefficients move relative to the minimax
-    fit, and a term of relative size 1e-8 holds the directions that the data leave free.
-
-    The gate is the paper's, without clamp and tail: with them the best "rational" gate would be a
-    C_in so small that nearly every pre-activation lies on the tail, which is a plain ReLU.
+    The scales found multiply the base scale; the errors are rms over the histogram, in its units. The
+    gate is the paper's, without clamp and tail: with them the best "rational" gate would be a C_in so
+    small that nearly every pre-activation lies on the tail, which is a plain ReLU.
     """
-    v, root, wanted = hist.centers, np.sqrt(hist.weights), hist.wanted
-    n_num, n_den = len(form.num), len(form.den)
-    start = np.concatenate([form.num, form.den])
-    step = 1 / form.effects()
-    rigidity = np.sqrt(NUDGE * np.sum(root**2 * wanted**2))
-
-    def unpack(y: np.ndarray) -> tuple[SafePade, float, float]:
-        c = start + step * y[: n_num + n_den]
-        return SafePade(c[:n_num], c[n_num:], form.center), float(np.exp(y[-2])), float(np.exp(y[-1]))
-
-    def residual(y: np.ndarray) -> np.ndarray:
-        moved, c_in, c_out = unpack(y)
-        return np.concatenate([root * (c_out * moved.inside(v / c_in) - wanted), rigidity * y])
-
-    def jacobian(y: np.ndarray) -> np.ndarray:
-        moved, c_in, c_out = unpack(y)
-        t = v / c_in
-        scales = np.stack([-c_out * moved.slope(t) * t, c_out * moved.inside(t)], 1)
-        main = np.hstack([c_out * moved.gradient(t) * step, scales])
-        return np.vstack([root[:, None] * main, rigidity * np.eye(len(y))])
-
-    origin = np.zeros(n_num + n_den + 2)
-    result = least_squares(residual, origin, jacobian, method="lm", max_nfev=400)  # type: ignore[arg-type]
-    moved, c_in, c_out = unpack(result.x)
-
-    def rms(y: np.ndarray) -> float:
-        return float(np.linalg.norm(residual(y)[: len(v)]))
-
-    return Calibrated(moved, c_in, c_out, rms(origin), rms(result.x))
+    v, weights, wanted = hist.centers, hist.weights, hist.wanted
+    return Problem(form, v, wanted, weights, constant=True, scales=True, rigidity=NUDGE).solve()

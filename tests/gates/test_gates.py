@@ -14,7 +14,9 @@ from rsae.gates.rescaled import Rescaled
 from rsae.gates.restore import restore
 from rsae.gates.supported import Supported, identity_curve
 from rsae.gates.topk import TopK
-from rsae.rational.safe_pade import SafePade
+from rsae.rational import targets
+from rsae.rational.minimax import minimax
+from rsae.rational.safe_pade import SafePade, from_fit
 
 FORM = SafePade(np.array([0.02, 0.5, 1.6, 1.2]), np.array([0.1, -0.3, 2.4]), 0.1)
 D_SAE = 16
@@ -136,3 +138,78 @@ def test_one_jump_serves_every_threshold(scale, theta):
 def test_rational_refuses_scales_that_are_not_positive():
     with pytest.raises(ValueError, match="positive"):
         Rational(FORM, torch.tensor([0.0]), torch.tensor([1.0]))
+
+
+FITS = [(targets.relu(), (3, 2)), (targets.relu(), (9, 8)), (targets.sign(0.02), (9, 8))] + [
+    (targets.jumprelu(theta, delta), (9, 8)) for theta in (0.05, 0.1, 0.3) for delta in (0.003, 0.02, 0.05)
+]
+
+
+def around(center, n=5000):
+    """Arguments on [-1, 1] that fp32 holds exactly, crowded around ``center``."""
+    steps = np.geomspace(1e-7, 2, n)
+    t = np.clip(np.r_[np.linspace(-1, 1, n), center - steps, center + steps], -1, 1)
+    return torch.from_numpy(t.astype(np.float32))
+
+
+def unit(form, **options):
+    return Rational(form, torch.ones(1), torch.ones(1), **options)
+
+
+@pytest.mark.parametrize(("target", "degree"), FITS)
+def test_fp32_is_within_2e_6_of_float64_gap_included(target, degree):
+    form, t = from_fit(minimax(target, *degree)), around(target.center)
+    with torch.no_grad():
+        z = unit(form)(t[:, None])[:, 0]
+    assert np.abs(z.double().numpy() - form.inside(t.double().numpy())).max() < 2e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_whatever_the_dtype_the_arithmetic_is_fp32(dtype):
+    form = from_fit(minimax(targets.jumprelu(0.1, 0.02), 9, 8))
+    h = around(0.1)[:, None].to(dtype).requires_grad_()
+    single = h.detach().float().requires_grad_()
+    z, wanted = unit(form)(h), unit(form)(single)
+    assert z.dtype == dtype
+    assert torch.equal(z, wanted.to(dtype))
+    z.sum().backward()
+    wanted.sum().backward()
+    assert h.grad is not None
+    assert single.grad is not None
+    assert torch.equal(h.grad, single.grad.to(dtype))
+
+
+def test_the_gates_derivative_is_that_of_finite_differences_in_float64():
+    form = from_fit(minimax(targets.jumprelu(0.1, 0.02), 9, 8))
+    t = torch.linspace(-0.99, 0.99, 401)[:, None].requires_grad_()
+    unit(form)(t).sum().backward()
+    assert t.grad is not None
+    at, step = t.detach().double().numpy(), 1e-6
+    slope = (form.inside(at + step) - form.inside(at - step)) / (2 * step)
+    np.testing.assert_allclose(t.grad.double().numpy(), slope, rtol=2e-5, atol=2e-5)
+
+
+def test_with_clamp_and_tail_the_gate_is_finite_and_right_up_to_1e30():
+    form = from_fit(minimax(targets.jumprelu(0.1, 0.02), 9, 8))
+    far = 10.0 ** torch.arange(0, 31, dtype=torch.float32)
+    h = torch.cat([-far, far])[:, None].requires_grad_()
+    z = unit(form, tail=True)(h)
+    np.testing.assert_allclose(z.detach().double().numpy(), form(h.detach().double().numpy()), rtol=1e-6, atol=2e-6)
+    z.sum().backward()
+    assert h.grad is not None
+    assert torch.isfinite(h.grad).all()
+    assert (h.grad[-30:] == 1).all()  # beyond 1 the identity
+    assert (h.grad[1:31] == 0).all()  # beyond -1 a constant
+
+
+def test_as_the_paper_has_it_the_gate_follows_the_formula_beyond_the_interval():
+    # no clamp: right as long as fp32 holds u⁹ times its coefficient
+    form = from_fit(minimax(targets.jumprelu(0.1, 0.02), 9, 8))
+    h = torch.tensor([-1000.0, -30.0, -1.5, 1.5, 30.0, 1000.0])[:, None]
+    z = unit(form)(h).detach().double().numpy()
+    np.testing.assert_allclose(z, form.inside(h.double().numpy()), rtol=1e-5)
+
+
+def test_the_share_beyond_the_interval_is_recorded():
+    gate = Rational(FORM, torch.tensor([2.0]), torch.tensor([1.0]))
+    assert gate.outside(torch.tensor([[-3.0, -1.0, 1.9, 2.1]])) == pytest.approx(0.5)

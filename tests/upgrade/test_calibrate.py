@@ -9,8 +9,9 @@ from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
 from rsae.rational import safe_pade, targets
+from rsae.rational.least_squares import Problem
 from rsae.rational.minimax import minimax
-from rsae.upgrade.calibrate import Histogram, calibrate, histogram, imitated, topk_threshold
+from rsae.upgrade.calibrate import BINS, NUDGE, RANGE, Histogram, calibrate, histogram, imitated, topk_threshold
 
 JUMP = safe_pade.from_fit(minimax(targets.jumprelu(0.1, 0.02), 9, 8))
 RELU = safe_pade.from_fit(minimax(targets.relu(), 3, 2))
@@ -54,6 +55,35 @@ def test_relu_calibration_removes_most_of_the_minimax_fits_leak(make_sae):
     scale = max(float(sae.preactivations(x).abs().max()) for x in data(sae.d_in))
     rms = float(gap.square().mean().sqrt()) / scale
     assert moved.error_after == pytest.approx(rms, rel=0.05)
+
+
+def test_topk_calibration_follows_its_threshold(make_sae):
+    sae = make_sae(TopK(3))
+    tau = topk_threshold(sae, data(sae.d_in))
+    h = torch.cat([sae.preactivations(x) for x in data(sae.d_in)])
+    moved = upgraded(sae, JUMP, 0.1, per_feature=False)
+    assert moved.error_after < moved.error_before
+    assert moved.error_after < 0.02  # of 1 = ten thresholds; the step itself is 0.1 high
+    z = torch.cat([sae.encode(x) for x in data(sae.d_in)])
+    wanted = torch.where(h > tau, h, 0.0)  # TopK at the supplied threshold, not each token's own k-th value
+    square = float((z - wanted).detach().square().mean()) / (tau / 0.1) ** 2
+    # the bin that holds the threshold knows its mean only: codes 0 and 0.1 vary around it by at most 0.05
+    mixed = float(((h / (tau / 0.1) - 0.1).abs() < 2 * RANGE / BINS).float().mean())
+    assert 0.95 * moved.error_after**2 <= square <= 1.05 * moved.error_after**2 + mixed * 0.05**2
+
+
+@pytest.mark.parametrize("kind", ["relu", "jumprelu", "topk"])
+def test_the_jacobian_on_a_real_histogram_is_the_residuals_derivative(make_sae, kind):
+    gate = {"relu": ReLU(), "jumprelu": JumpReLU(torch.linspace(0.3, 2, 32)), "topk": TopK(3)}[kind]
+    form, tau = (RELU, 0.0) if kind == "relu" else (JUMP, 0.1)
+    sae = make_sae(gate)
+    hist = histogram(sae, data(sae.d_in), imitated(sae, data(sae.d_in), tau, per_feature=True))
+    problem = Problem(form, hist.centers, hist.wanted, hist.weights, constant=True, scales=True, rigidity=NUDGE)
+    y = 1e-3 * np.random.default_rng(0).normal(size=len(problem.free))
+    step = 1e-7
+    columns = [(problem.residual(y + step * e) - problem.residual(y - step * e)) / (2 * step) for e in np.eye(len(y))]
+    jacobian = problem.jacobian(y)
+    np.testing.assert_allclose(jacobian, np.stack(columns, 1), rtol=1e-3, atol=1e-5 * np.abs(jacobian).max())
 
 
 def test_one_shared_rational_serves_every_jumprelu_threshold(make_sae):

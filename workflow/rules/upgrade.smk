@@ -12,15 +12,29 @@ rule fit_gate_relu:
         "python -m rsae fit-gate --target relu --degree {wildcards.p} {wildcards.q} --json {output} > {log} 2>&1"
 
 
-rule fit_gate_jumprelu:
+rule fit_gate_jump:
     output:
-        "results/gates/jumprelu_theta-{theta}_delta-{delta}/{p}-{q}.json",
+        "results/gates/{target}_theta-{theta}_delta-{delta}/{p}-{q}.json",
     log:
-        "results/logs/gates/jumprelu_theta-{theta}_delta-{delta}/{p}-{q}.log",
+        "results/logs/gates/{target}_theta-{theta}_delta-{delta}/{p}-{q}.log",
+    wildcard_constraints:
+        target="jumprelu|topk",
     params:
         made_by=stage_digest("fit_gate"),
     shell:
-        "python -m rsae fit-gate --target jumprelu --theta {wildcards.theta} --delta {wildcards.delta}"
+        "python -m rsae fit-gate --target {wildcards.target} --theta {wildcards.theta} --delta {wildcards.delta}"
+        " --degree {wildcards.p} {wildcards.q} --json {output} > {log} 2>&1"
+
+
+rule fit_gate_sign:
+    output:
+        "results/gates/sign_delta-{delta}/{p}-{q}.json",
+    log:
+        "results/logs/gates/sign_delta-{delta}/{p}-{q}.log",
+    params:
+        made_by=stage_digest("fit_gate"),
+    shell:
+        "python -m rsae fit-gate --target sign --delta {wildcards.delta}"
         " --degree {wildcards.p} {wildcards.q} --json {output} > {log} 2>&1"
 
 

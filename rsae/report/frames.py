@@ -1,0 +1,31 @@
+"""A table twice: full precision for programs, four digits for people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from rsae.files import replacing
+
+
+def write(rows: Sequence[Sequence[Any]], header: Sequence[str], out: Path, name: str, text: str) -> None:
+    """``out/name.csv`` and, below ``text``, ``out/name.md``."""
+    with replacing(out / f"{name}.csv") as temporary:
+        pd.DataFrame(rows, columns=pd.Index(header)).to_csv(temporary, index=False, float_format="%.12g")
+    with replacing(out / f"{name}.md") as temporary:
+        temporary.write_text(f"{text}\n{markdown(rows, header)}\n")
+
+
+def markdown(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
+    """A GitHub table; numbers to four digits, truth as yes and no, nothing for NaN."""
+    return tabulate([[_text(v) for v in row] for row in rows], header, tablefmt="github", disable_numparse=True)
+
+
+def _text(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
