@@ -36,35 +36,55 @@ def site_mean(blocks: Iterable[Block]) -> Tensor:
 
 @torch.no_grad()
 def reconstruction_sums(
-    sae: SAE, pieces: Iterable[tuple[np.ndarray, Tensor]], mean: Tensor, n_doc: int, hard: bool
-) -> Sums:
-    """``pieces`` are (document index per token, x in fp32); codes are hard or raw."""
-    totals = {name: np.zeros(n_doc) for name in Sums._fields if name != "fired"}
-    fired = torch.zeros(n_doc, sae.d_sae, dtype=torch.bool)
+    sae: SAE, pieces: Iterable[tuple[np.ndarray, Tensor]], mean: Tensor, n_doc: int
+) -> dict[str, Sums]:
+    """Sums of ``raw`` and ``hard`` codes; ``pieces`` are (document index per token, x in fp32).
+
+    Where the SAE's eps is 0 both are the same codes, judged once.
+    """
+    supports = ("raw",) if sae.eps == 0 else ("raw", "hard")
+    found = {support: _Running(n_doc, sae.d_sae) for support in supports}
     for document, x in pieces:
         raw = sae.encode(x)
-        supported = sae.hard(raw)
-        z = supported if hard else raw
-        strength = sae.strength(z)
-        squares = strength.square()
-        on = z != 0
-        energy = squares.sum(1)
-        per_token = {
-            "n_tok": torch.ones(len(x)),
-            "sse": (x - sae.decode(z, x)).double().square().sum(1),
-            "sst": (x.double() - mean).square().sum(1),
-            "active": on.sum(1),
-            "effective": strength.sum(1).square() / energy.clamp_min(torch.finfo(x.dtype).tiny),
-            "energy": energy,
-            "leaked": torch.where(supported == 0, squares, 0.0).sum(1),
-            "negative": torch.where(z < 0, squares, 0.0).sum(1),
-        }
+        hard = sae.hard(raw)
+        spread = (x.double() - mean).square().sum(1)
+        for support, running in found.items():
+            z = raw if support == "raw" else hard
+            squares = sae.strength(z).square()
+            energy = squares.sum(1)
+            effective = squares.sqrt().sum(1).square() / energy.clamp_min(torch.finfo(x.dtype).tiny)
+            running.add(
+                document,
+                z != 0,
+                n_tok=torch.ones(len(x)),
+                sse=(x - sae.decode(z, x)).double().square().sum(1),
+                sst=spread,
+                active=(z != 0).sum(1),
+                effective=effective,
+                energy=energy,
+                leaked=torch.where(hard == 0, squares, 0.0).sum(1),
+                negative=torch.where(z < 0, squares, 0.0).sum(1),
+            )
+    return {support: found.get(support, found["raw"]).sums() for support in ("raw", "hard")}
+
+
+class _Running:
+    """Per-document totals while the tokens pass by."""
+
+    def __init__(self, n_doc: int, d_sae: int) -> None:
+        self.totals = {name: np.zeros(n_doc) for name in Sums._fields if name != "fired"}
+        self.fired = torch.zeros(n_doc, d_sae, dtype=torch.bool)
+
+    def add(self, document: np.ndarray, on: Tensor, **per_token: Tensor) -> None:
         for name, values in per_token.items():
-            totals[name] += np.bincount(document, values.double().numpy(), minlength=n_doc)
+            total = self.totals[name]
+            total += np.bincount(document, values.double().numpy(), minlength=len(total))
         # rows of a document stand together, so each is one slice
         for index, rows in _runs(document):
-            fired[index] |= on[rows].any(0)
-    return Sums(**totals, fired=fired.numpy())
+            self.fired[index] |= on[rows].any(0)
+
+    def sums(self) -> Sums:
+        return Sums(**self.totals, fired=self.fired.numpy())
 
 
 def _runs(document: np.ndarray) -> Iterator[tuple[int, slice]]:

@@ -25,15 +25,10 @@ def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path) -> None:
         sae = SAE.load(folder)
         if sae.d_in != shards.d_in:
             raise ValueError(f"{folder} has d_in={sae.d_in}, the test activations {shards.d_in}; wrong hook?")
-        for support in ("raw", "hard"):
-            cell = sums.Cell(arm, seed, support)
-            if support == "hard" and sae.eps == 0:  # the codes are the same ones
-                tables[cell] = tables[cell._replace(support="raw")]
-                continue
-            result = reconstruction_sums(sae, _pieces(shards), mean, len(shards.documents), support == "hard")
-            n_doc = len(shards.documents)
-            widths = {"d_in": np.full(n_doc, sae.d_in), "d_sae": np.full(n_doc, sae.d_sae)}
-            tables[cell] = result._asdict() | widths
+        n_doc = len(shards.documents)
+        widths = {"d_in": np.full(n_doc, sae.d_in), "d_sae": np.full(n_doc, sae.d_sae)}
+        for support, result in reconstruction_sums(sae, _pieces(shards), mean, n_doc).items():
+            tables[sums.Cell(arm, seed, support)] = result._asdict() | widths
     sums.write(out, tables)
 
 

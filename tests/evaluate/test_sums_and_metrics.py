@@ -22,8 +22,14 @@ class Fixed(SAE):
 
     def __init__(self, z, x_hat):
         (d_sae, d_in) = z.shape[1], x_hat.shape[1]
+        W_dec = torch.tensor([[2.0, 0.0]] * d_sae)
         super().__init__(
-            torch.zeros(d_in, d_sae), torch.zeros(d_sae), torch.tensor([[2.0, 0.0]] * d_sae), torch.zeros(d_in), ReLU()
+            torch.zeros(d_in, d_sae),
+            torch.zeros(d_sae),
+            torch.tensor([[2.0, 0.0]] * d_sae),
+            torch.zeros(d_in),
+            ReLU(),
+            eps=0.5,
         )
         self.z, self.x_hat = z, x_hat
 
@@ -41,7 +47,7 @@ def judged(sae, x, document, hard=False, cut=None):
     mean = site_mean([Block(document, document, x.numpy())])
     pieces = [(document, x)] if cut is None else [(document[c], x[c]) for c in cut]
     n_doc = int(document.max()) + 1
-    s = reconstruction_sums(sae, pieces, mean, n_doc, hard)
+    s = reconstruction_sums(sae, pieces, mean, n_doc)["hard" if hard else "raw"]
     return s._asdict() | {"d_in": np.full(n_doc, x.shape[1]), "d_sae": np.full(n_doc, sae.d_sae)}
 
 
