@@ -20,7 +20,7 @@ EVALUATED = ("test", "threshold", "tuning", "calibration", "finetune")
 
 # names that would collide with a rule, or with a folder that the workflow makes on that level
 RESERVED = {
-    "suite": {"all", "check", "embedded_assets", "assets", "benchmarks", "gates", "logs", "theory"},
+    "suite": {"all", "check", "embedded_assets", "assets", "benchmarks", "checkpoints", "gates", "logs", "theory"},
     "host": {"all", "check", "embedded_assets", "gates", "theory", "tables", "text"},
     "teacher": {"activations", "tokens"},
 }

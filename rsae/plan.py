@@ -252,6 +252,7 @@ class Plan:
                 "threshold": threshold,
                 "tuning": tuning,
                 "outs": {s: self.sae(host, teacher, arm, s) for s in seeds},
+                "checkpoints": self.results / "checkpoints" / self.name / host / teacher / arm,
                 "reports": {s: self.training(host, teacher, arm, s) for s in seeds},
             },
             {

@@ -1,6 +1,7 @@
 """Fine-tune one arm, one seed after the other."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ from typing import Any
 import torch
 
 from rsae.arms import Kind, arms
-from rsae.files import write_json
+from rsae.files import digest, sha256, write_json
 from rsae.gates import kernels
-from rsae.sae import SAE
+from rsae.provenance import code_digest
+from rsae.sae import SAE, WEIGHTS
 from rsae.shards import Shards
 from rsae.stages.common import set_up_torch, settle_support
+from rsae.upgrade.checkpoint import Checkpoint, alone
 from rsae.upgrade.finetune import Settings, finetune
 
 
@@ -24,6 +27,7 @@ def run(
     tuning: Path | None,
     outs: Mapping[int, Path],
     reports: Mapping[int, Path],
+    checkpoints: Path,
     *,
     arm: str,
     definition: str,
@@ -37,7 +41,7 @@ def run(
     ``definition`` is the arm as declared in :mod:`rsae.arms`, ``arm`` its name in this suite; ``budget``
     holds the fields of :class:`Settings`, of which those in ``takes`` come from what ``tuning`` chose. The
     seeds share one process, hence one start of Python, one reading of the activations and one
-    compilation.
+    compilation. Killed, the same call continues from what it left in the folder ``checkpoints``.
     """
     set_up_torch()
     source = SAE.load(teacher)
@@ -49,22 +53,33 @@ def run(
         chosen = json.loads(tuning.read_text())["chosen"]
         budget |= {name: chosen[name] for name in takes}
     settings, spec = Settings(**budget), arms(kind)[definition]
-    for seed, out in outs.items():
-        sae = SAE.load(start)
-        if spec.prepare is not None:
-            sae = spec.prepare(sae)
-        what = f"finetune {arm} seed {seed}"
-        outcome = finetune(sae, data, settings, order_seeds[str(seed)], what, spec.trains, kernels.path())
-        settle_support(sae, source, threshold)
-        sae.save(out, {"hook_name": shards.manifest["hook"], "arm": arm, **settings._asdict()})
-        write_json(
-            reports[seed],
-            {
-                "arm": arm,
-                "torch_threads": torch.get_num_threads(),
-                "tokens_trained": settings.steps * settings.batch,
-                "tokens_distinct": shards.n_tok,
-                "passes": settings.steps * settings.batch / shards.n_tok,
-                **outcome._asdict(),
-            },
-        )
+    made_from = {
+        "settings": settings._asdict(),
+        "arm": spec.name,
+        "code": [code_digest(module) for module in (__name__, spec.module)],
+        "data": sha256(activations / "manifest.json"),
+        "start": sha256(start / WEIGHTS),
+    }
+    with alone(checkpoints):
+        for seed, out in outs.items():
+            sae = SAE.load(start)
+            if spec.prepare is not None:
+                sae = spec.prepare(sae)
+            order_seed, what = order_seeds[str(seed)], f"finetune {arm} seed {seed}"
+            checkpoint = Checkpoint(checkpoints / f"seed-{seed}.pt", digest(made_from | {"order_seed": order_seed}))
+            outcome = finetune(sae, data, settings, order_seed, what, spec.trains, kernels.path(), checkpoint)
+            settle_support(sae, source, threshold)
+            sae.save(out, {"hook_name": shards.manifest["hook"], "arm": arm, **settings._asdict()})
+            write_json(
+                reports[seed],
+                {
+                    "arm": arm,
+                    "torch_threads": torch.get_num_threads(),
+                    "tokens_trained": settings.steps * settings.batch,
+                    "tokens_distinct": shards.n_tok,
+                    "passes": settings.steps * settings.batch / shards.n_tok,
+                    **outcome._asdict(),
+                },
+            )
+        # only now: until every seed is written, a kill makes Snakemake delete those that were
+        shutil.rmtree(checkpoints)

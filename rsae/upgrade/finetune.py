@@ -1,8 +1,9 @@
 """The fine-tune that every arm gets: the same loop, data order and optimiser."""
 
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from rsae.gates.rational import Rational
 from rsae.progress import progress
 from rsae.sae import SAE
 from rsae.upgrade import objectives
+from rsae.upgrade.checkpoint import Checkpoint
 
 CHECK_EVERY = 50  # steps between looks at the loss
 
@@ -47,13 +49,15 @@ def finetune(
     what: str = "finetune",
     trains: tuple[str, ...] = EVERYTHING,
     gate_path: str = "tiled",
+    checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Train the parameters of ``sae`` whose names begin with one of ``trains``, in place.
 
     ``seed`` fixes the order of the data only; arms of one seed see the same batches, which is
     what makes their comparison a paired one. ``gate_path`` says how rational gates are computed
     (see :func:`rsae.gates.kernels.path`); afterwards they are tiled again, for evaluation has other
-    shapes, not worth a compilation.
+    shapes, not worth a compilation. With a ``checkpoint``, a fine-tune that was interrupted goes on
+    from it and ends, on a CPU, with the same bits.
 
     Raises:
         ValueError: fewer rows than one batch, nothing to train, or the loss stops being finite.
@@ -63,26 +67,66 @@ def finetune(
     gates = [module for module in sae.modules() if isinstance(module, Rational)]
     for gate in gates:
         gate.compiled = gate_path == "compiled"
-    optimiser = torch.optim.Adam(_groups(sae, settings, trains), fused=True)
-    decay = max(1, round(settings.decay_share * settings.steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min(1.0, (settings.steps - s) / decay))
-    stream = _batches(data, settings.batch, seed)
-    first, last, max_code, start = float("nan"), float("nan"), 0.0, time.monotonic()
-    for step in progress(range(settings.steps), settings.steps, what):
-        x = next(stream)
-        loss, z = objectives.loss(sae, x, settings.objective, settings.l1_coefficient)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        if step % CHECK_EVERY == 0 or step == settings.steps - 1:
-            last, max_code = float(loss.detach()), max(max_code, float(z.detach().abs().max()))
-            first = last if step == 0 else first
-            if not last < float("inf"):
-                raise ValueError(f"the loss is {last} at step {step}; lower `lr` or `slow_lr` of this teacher")
+    run = _Run(sae, settings, trains)
+    with checkpoint.watching() if checkpoint else nullcontext():
+        if checkpoint and (state := checkpoint.load()):
+            run.restore(state)
+        stream = _batches(data, settings.batch, seed, run.step)
+        for _ in progress(range(run.step, settings.steps), settings.steps - run.step, what):
+            run.advance(next(stream))
+            if checkpoint and (checkpoint.due or run.step == settings.steps):
+                checkpoint.save(run.state())
+                checkpoint.leave()
     for gate in gates:
         gate.compiled = False
-    return Outcome(first, last, time.monotonic() - start, max_code, gate_path if gates else "plain")
+    return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path if gates else "plain")
+
+
+class _Run:
+    """A fine-tune between two steps."""
+
+    def __init__(self, sae: SAE, settings: Settings, trains: tuple[str, ...]) -> None:
+        self.sae, self.settings = sae, settings
+        self.optimiser = torch.optim.Adam(_groups(sae, settings, trains), fused=True)
+        decay = max(1, round(settings.decay_share * settings.steps))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda s: min(1.0, (settings.steps - s) / decay)
+        )
+        self.step, self.seconds = 0, 0.0
+        self.first, self.last, self.max_code = float("nan"), float("nan"), 0.0
+
+    def advance(self, x: Tensor) -> None:
+        """One step of the optimiser; a look at the loss now and then, for looking takes time."""
+        start = time.monotonic()
+        loss, z = objectives.loss(self.sae, x, self.settings.objective, self.settings.l1_coefficient)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.schedule.step()
+        if self.step % CHECK_EVERY == 0 or self.step == self.settings.steps - 1:
+            self.last, self.max_code = float(loss.detach()), max(self.max_code, float(z.detach().abs().max()))
+            self.first = self.last if self.step == 0 else self.first
+            if not self.last < float("inf"):
+                raise ValueError(
+                    f"the loss is {self.last} at step {self.step}; lower `lr` or `slow_lr` of this teacher"
+                )
+        self.step += 1
+        self.seconds += time.monotonic() - start
+
+    def state(self) -> dict[str, Any]:
+        """Everything that :meth:`restore` needs; the data's order follows from the step."""
+        kept = {name: getattr(self, name) for name in ("step", "seconds", "first", "last", "max_code")}
+        parts = {"sae": self.sae, "optimiser": self.optimiser, "schedule": self.schedule}
+        return kept | {name: part.state_dict() for name, part in parts.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        for name in ("step", "seconds", "first", "last", "max_code"):
+            setattr(self, name, state[name])
+        self.sae.load_state_dict(state["sae"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        print(f"continues at step {self.step} of {self.settings.steps}", flush=True)
 
 
 def _groups(sae: SAE, settings: Settings, trains: tuple[str, ...]) -> list[dict[str, object]]:
@@ -99,10 +143,14 @@ def _groups(sae: SAE, settings: Settings, trains: tuple[str, ...]) -> list[dict[
     return [group for group in groups if group["params"]]
 
 
-def _batches(data: Tensor, batch: int, seed: int) -> Iterator[Tensor]:
-    """Full batches in fp32, every row once per pass, each pass in a new order."""
+def _batches(data: Tensor, batch: int, seed: int, start: int = 0) -> Iterator[Tensor]:
+    """Full batches in fp32 from the ``start``-th on, every row once per pass, each pass in a new order."""
     generator = torch.Generator().manual_seed(seed)
+    per_pass = len(data) // batch
+    skip = start % per_pass
+    for _ in range(start // per_pass):
+        torch.randperm(len(data), generator=generator)  # passes that are over
     while True:
-        for rows in torch.randperm(len(data), generator=generator).split(batch):
-            if len(rows) == batch:
-                yield data[rows].float()
+        for rows in torch.randperm(len(data), generator=generator).split(batch)[skip:per_pass]:
+            yield data[rows].float()
+        skip = 0

@@ -26,7 +26,7 @@ class Fixed(SAE):
         super().__init__(
             torch.zeros(d_in, d_sae),
             torch.zeros(d_sae),
-            torch.tensor([[2.0, 0.0]] * d_sae),
+            W_dec,
             torch.zeros(d_in),
             ReLU(),
             eps=0.5,
