@@ -7,6 +7,14 @@ import pytest
 from tests.workflow.project import ROOT, Project
 
 
+def pytest_collection_modifyitems(items):
+    """One worker for all tests of the quick project, or each worker would run it for itself."""
+    for item in items:
+        for project in ("quick", "clone"):
+            if project in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(project))
+
+
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory) -> Project:
     """The quick suite, finished. Tests that edit it must put it back (see ``untouched``)."""
