@@ -21,7 +21,7 @@ CONFIG = Path("config")
 TEXT_SPLITS = SPLITS[: 1 + max(SPLITS.index(s) for s in config.EVALUATED)]
 SAE_FILES = ("cfg.json", "sae_weights.safetensors")
 HOST_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-TABLES = ("cells.csv", "reconstruction.md", "downstream.md", "win_loss.md", "strict.md")
+TABLES = ("cells.csv", "reconstruction.md", "downstream.md", "win_loss.md", "strict.md", "claims.md")
 
 
 class Job(NamedTuple):

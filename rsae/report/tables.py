@@ -1,26 +1,16 @@
 """Markdown tables that a person reads: reconstruction, downstream, win / tie / loss."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
-import numpy as np
 from tabulate import tabulate
 
 from rsae.report.bootstrap import interval
 from rsae.report.cells import Comparison, Pair
+from rsae.report.claims import Costs
 from rsae.report.metrics import COMPARED, METRICS
+from rsae.report.numbers import plain
 from rsae.report.verdicts import ABSOLUTE, RELATIVE, Verdict, verdicts
-
-
-class Cost(NamedTuple):
-    """What an arm costs: parameters beyond the teacher's, mean seconds of fine-tuning per seed."""
-
-    added_parameters: int
-    seconds: float | None  # None where nothing was trained
-
-
-Costs = Mapping[tuple[str, str, str], Cost]  # by (host, teacher, arm)
 
 RULE = """\
 `hard` codes are exactly 0 outside the declared support, and every number of their row uses those
@@ -41,7 +31,7 @@ def measured(title: str, pairs: Sequence[Pair], metrics: Sequence[str], costs: C
             for name in metrics:
                 values = pair.averaged(arm, support, name, weights)
                 low, high = interval(values[0], values[1:])
-                row.append(f"{_number(values[0])} [{_number(low)}, {_number(high)}]")
+                row.append(f"{plain(values[0])} [{plain(low)}, {plain(high)}]")
             cost = costs[pair.host, pair.teacher, arm]
             row += [f"{cost.added_parameters:+d}" if cost.added_parameters else "0"]
             row += ["" if cost.seconds is None else f"{cost.seconds:.0f}"]
@@ -88,7 +78,7 @@ def win_loss(comparisons: Sequence[Comparison]) -> str:
 
 def _verdict(c: Comparison) -> str:
     mark = "*" if c.verdict == "win" and c.l0_exceeded and c.metric != "l0" else ""
-    return f"{c.verdict}{mark} ({_number(c.difference, signed=True)})"
+    return f"{c.verdict}{mark} ({plain(c.difference, signed=True)})"
 
 
 def _count(chosen: Iterable[Comparison]) -> str:
@@ -129,11 +119,3 @@ def _effect(v: Verdict) -> str:
     c = v.comparison
     size = f"{100 * c.difference / c.reference:+.1f}%" if c.metric in RELATIVE else f"{c.difference:+.4f}"
     return f"{v.word} ({size})"
-
-
-def _number(value: float, signed: bool = False) -> str:
-    """Four significant digits, without an exponent for what people read as plain numbers."""
-    if value == 0:
-        return "0"
-    digits = max(0, 3 - int(np.floor(np.log10(abs(value)))))
-    return f"{value:{'+' if signed else ''}.{min(digits, 7)}f}"

@@ -9,10 +9,10 @@ from safetensors import safe_open
 
 from rsae.files import replacing
 from rsae.report import cells, tables
+from rsae.report.claims import Cost, claims
 from rsae.report.metrics import DOWNSTREAM, RECONSTRUCTION
-from rsae.report.tables import Cost
+from rsae.sae import LINEAR
 
-GATE = ("threshold", "num", "den", "c_in", "c_out")
 SHOWN = [m for m in DOWNSTREAM if m not in ("ce_zero", "ce_mean")]
 
 
@@ -37,6 +37,7 @@ def run(
         "downstream.md": tables.measured("Downstream", pairs, SHOWN, cost),
         "win_loss.md": tables.win_loss(compared),
         "strict.md": tables.strict(compared),
+        "claims.md": claims(compared, cost),
     }
     with replacing(out / "cells.csv") as temporary:
         frame.to_csv(temporary, index=False, float_format="%.9g")
@@ -62,6 +63,6 @@ def _costs(saes: Mapping[tuple[str, str, str, int], tuple[Path, Path | None]]) -
 
 
 def _gate_parameters(folder: Path) -> int:
-    """Numbers that the gate of a saved SAE holds; read from the file's header alone."""
+    """Numbers of a saved SAE that are not its linear weights; read from the file's header alone."""
     with safe_open(folder / "sae_weights.safetensors", "np") as file:
-        return sum(int(np.prod(file.get_slice(k).get_shape())) for k in file.keys() if k in GATE)  # noqa: SIM118
+        return sum(int(np.prod(file.get_slice(k).get_shape())) for k in file.keys() if k not in LINEAR)  # noqa: SIM118
