@@ -11,9 +11,10 @@ from rsae.sae import SAE
 from rsae.stages.common import set_up_torch
 from rsae.stages.trials import Trials
 
+SLACK = 1.01  # an l0 that is 1% off is not another l0; without it a rate would be dropped for a feature in 30 tokens
 RULE = (
-    "On tuning documents and hard codes: of the settings at which the arm has at most the teacher's l0, the one with"
-    " the lowest mse; where there is none, the one with the lowest l0."
+    "On tuning documents and hard codes: of the settings at which the arm has at most 1% more than the teacher's l0, the"
+    " one with the lowest mse; where there is none, the one with the lowest l0."
 )
 
 
@@ -49,5 +50,5 @@ def run(
 
 def choose(tried: Sequence[Mapping[str, float]], l0: float) -> Mapping[str, float]:
     """What :data:`RULE` picks, ``l0`` being the teacher's."""
-    sparse = [t for t in tried if t["l0"] <= l0]
+    sparse = [t for t in tried if t["l0"] <= SLACK * l0]
     return min(sparse, key=lambda t: t["mse_sum"]) if sparse else min(tried, key=lambda t: t["l0"])
