@@ -13,8 +13,8 @@ from rsae.stages.trials import Trials
 
 SLACK = 1.01  # an l0 that is 1% off is not another l0; without it a rate would be dropped for a feature in 30 tokens
 RULE = (
-    "On tuning documents and hard codes: of the settings at which the arm has at most 1% more than the teacher's l0, the"
-    " one with the lowest mse; where there is none, the one with the lowest l0."
+    "On tuning documents and hard codes: of the settings at which the arm has at most 1% more than the teacher's l0,"
+    " the one with the lowest mse; where there is none, the one with the lowest l0."
 )
 
 
