@@ -65,7 +65,7 @@ class Solve(torch.autograd.Function):
         z = torch.zeros_like(z0)
         for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
             D, A = _system(W_dec, rho, index, inside)
-            right = torch.einsum("nkd,nd->nk", D, x[rows]) + rho[index] * z0[rows].gather(1, index)
+            right = (D @ x[rows].unsqueeze(-1)).squeeze(-1) + rho[index] * z0[rows[:, None], index]
             _scatter(z, rows, index, inside, _solve(A, right))
         ctx.save_for_backward(x, z0, W_dec, rho, z)
         return z
@@ -76,7 +76,7 @@ class Solve(torch.autograd.Function):
         w = torch.zeros_like(z)
         for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
             _, A = _system(W_dec, rho, index, inside)
-            _scatter(w, rows, index, inside, _solve(A, grads[0][rows].gather(1, index) * inside))
+            _scatter(w, rows, index, inside, _solve(A, grads[0][rows[:, None], index] * inside))
         pulled = w @ W_dec
         d_W_dec = w.T @ (x - z @ W_dec) - z.T @ pulled
         return pulled, rho * w, d_W_dec, (w * (z0 - z)).sum(0)
@@ -88,26 +88,33 @@ def blocks(support: Bool[Tensor, "n_tok d_sae"], d_in: int) -> Iterator[tuple[Te
     Tokens of similar support size stand together, so that little is padding; a block never holds
     more than :data:`BLOCK` numbers, unless a single token does.
     """
-    size = support.sum(1)
-    size, order = size.sort()
+    feature = support.nonzero()[:, 1]  # token by token
+    sizes = support.sum(1)
+    first = sizes.cumsum(0) - sizes
+    size, order = sizes.sort()
     start = int((size == 0).sum())
     while start < len(order):
         widest = max(int(ALIKE * size[start]), 8)
         stop = int(torch.searchsorted(size, widest, right=True))
         stop = min(stop, start + max(1, BLOCK // (widest * (d_in + widest))))
         k, rows = int(size[stop - 1]), order[start:stop]
-        index = support[rows].to(torch.uint8).topk(k, dim=1).indices
-        yield rows, index, support[rows].gather(1, index)
+        place = torch.arange(k, device=support.device)
+        inside = place < sizes[rows, None]
+        # padding repeats the token's first feature
+        yield rows, feature[first[rows, None] + place * inside], inside
         start = stop
 
 
 def _system(
     W_dec: Tensor, rho: Tensor, index: Int[Tensor, "n k"], inside: Bool[Tensor, "n k"]
 ) -> tuple[Float[Tensor, "n k d_in"], Float[Tensor, "n k k"]]:
-    D = nn.functional.embedding(index, W_dec) * inside.unsqueeze(-1)
+    D = nn.functional.embedding(index, W_dec)
+    diagonal = rho[index]
+    if not bool(inside.all()):  # padding has an empty row and a one on the diagonal
+        D = D * inside.unsqueeze(-1)
+        diagonal = torch.where(inside, diagonal, 1.0)
     A = D @ D.mT
-    # padding has an empty row and a one on the diagonal
-    A.diagonal(dim1=1, dim2=2).add_(torch.where(inside, rho[index], 1.0))
+    A.diagonal(dim1=1, dim2=2).add_(diagonal)
     return D, A
 
 
@@ -122,4 +129,4 @@ def _solve(A: Float[Tensor, "n k k"], right: Float[Tensor, "n k"]) -> Float[Tens
 
 
 def _scatter(into: Tensor, rows: Tensor, index: Tensor, inside: Tensor, values: Tensor) -> None:
-    into[rows] = into[rows].scatter(1, index, values * inside)
+    into[rows[:, None].expand_as(index)[inside], index[inside]] = values[inside]

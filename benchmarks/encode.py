@@ -1,0 +1,71 @@
+"""What the resolvent costs when codes are read: ``python -m benchmarks.encode``; writes one JSON.
+
+Encode time of a TopK SAE with and without the refinement, alternating in one process, at the shape
+of GPT-2 small's public SAEs, beside the operations that the formulas ask for.
+"""
+
+import argparse
+import datetime
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from rsae.gates.topk import TopK
+from rsae.refine.resolvent import Resolvent
+from rsae.sae import SAE
+
+KEPT = Path(__file__).parent / "results/encode.json"
+
+
+def operations(d_in: int, d_sae: int, k: int) -> dict[str, float]:
+    """Multiply-adds per token, doubled: encoder; Gram matrix, factor and solves of one support."""
+    encoder = 2 * d_in * d_sae
+    resolvent = 2 * k * k * d_in + k**3 / 3 + 2 * k * d_in + 4 * k * k
+    return {"encoder": encoder, "resolvent": resolvent, "ratio": 1 + resolvent / encoder}
+
+
+def measure(d_in: int, d_sae: int, k: int, n_tok: int, runs: int) -> dict[str, float]:
+    """Median seconds of each, and the median of the ratios pair by pair."""
+    g = torch.Generator().manual_seed(0)
+    W_dec = torch.nn.functional.normalize(torch.randn(d_sae, d_in, generator=g), dim=1)
+    teacher = SAE(W_dec.T.contiguous(), torch.zeros(d_sae), W_dec, torch.zeros(d_in), TopK(k))
+    refined = teacher.with_refinement(Resolvent(torch.zeros(d_sae)))
+    x = torch.randn(n_tok, d_in, generator=g)
+    seconds: dict[str, list[float]] = {"teacher": [], "resolvent": []}
+    with torch.no_grad():
+        for _ in range(runs + 1):
+            for name, sae in (("teacher", teacher), ("resolvent", refined)):
+                start = time.perf_counter()
+                sae.encode(x)
+                seconds[name].append(time.perf_counter() - start)
+    warm = {name: values[1:] for name, values in seconds.items()}
+    ratios = [b / a for a, b in zip(warm["teacher"], warm["resolvent"], strict=True)]
+    return {f"{n}_s": statistics.median(v) for n, v in warm.items()} | {"ratio": statistics.median(ratios)}
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, value in (("d-in", 768), ("d-sae", 24576), ("k", 32), ("n-tok", 512), ("runs", 7)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    a = parser.parse_args()
+    torch.set_num_threads(1)
+    found = {
+        "shape": {"d_in": a.d_in, "d_sae": a.d_sae, "k": a.k, "n_tok": a.n_tok},
+        "operations_per_token": operations(a.d_in, a.d_sae, a.k),
+        "cpu_one_thread": measure(a.d_in, a.d_sae, a.k, a.n_tok, a.runs),
+        "gpu": "not run",
+        "date": datetime.date.today().isoformat(),
+        "machine": platform.platform(terse=True),
+        "torch": torch.__version__,
+    }
+    KEPT.write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
