@@ -110,58 +110,15 @@ def ask(repo: str, revision: str, kind: Kind = "model") -> Listing:
         entries = {s.rfilename: Entry(s.size, s.lfs.sha256 if s.lfs else None) for s in info.siblings or []}
         return Listing(str(info.sha), entries)
 
-    return _patiently(call, repo, revision, None)
+    return patiently(call, repo, revision, None)
 
 
-def missing(repo: str, revision: str, names: Sequence[str], kind: Kind = "model") -> list[str]:
-    """Those of ``names`` that the cache lacks; no network is asked."""
-    return [n for n in names if not isinstance(_cached(repo, revision, n, kind), str)]
-
-
-def check_access(repo: str, revision: str, name: str, kind: Kind = "model") -> None:
-    """Ask for the header of one file.
+def patiently(call: Callable[[], T], repo: str, revision: str, name: str | None) -> T:
+    """``call``, again while the hub answers 5xx; every failure as one sentence without a token in it.
 
     Raises:
         GatedError, UnreachableError, ValueError: see :func:`fetch`.
     """
-    url = hf_hub_url(repo, name, repo_type=kind, revision=revision)
-    _patiently(lambda: get_hf_file_metadata(url), repo, revision, name)
-
-
-def cached_names(repo: str, revision: str, kind: Kind = "model") -> list[str]:
-    """Every file of ``revision`` that the cache has."""
-    listing = _from_cache(repo, revision, kind)
-    return [] if listing is None else sorted(listing.entries)
-
-
-def _cached(repo: str, revision: str, name: str, kind: Kind) -> object:
-    return try_to_load_from_cache(repo, name, revision=revision, repo_type=kind)
-
-
-def _from_cache(repo: str, revision: str, kind: Kind) -> Listing | None:
-    """The snapshot in the cache, whole or not; hashes are unknown without a lock file."""
-    base = Path(constants.HF_HUB_CACHE) / f"{kind}s--{repo.replace('/', '--')}"
-    reference = base / "refs" / revision
-    commit = reference.read_text().strip() if reference.is_file() else revision
-    folder = base / "snapshots" / commit
-    files = [p for p in folder.rglob("*") if p.is_file()]
-    if not files:
-        return None
-    return Listing(commit, {p.relative_to(folder).as_posix(): Entry(p.stat().st_size, None) for p in files})
-
-
-def _download(repo: str, revision: str, name: str, kind: Kind) -> Path:
-    # a name such as main is asked of the hub, which notes its commit in the cache for use without network
-    cached = _cached(repo, revision, name, kind) if COMMIT.fullmatch(revision) else None
-    if isinstance(cached, str):
-        return Path(cached)
-    return Path(
-        _patiently(lambda: hf_hub_download(repo, name, revision=revision, repo_type=kind), repo, revision, name)
-    )
-
-
-def _patiently(call: Callable[[], T], repo: str, revision: str, name: str | None) -> T:
-    """``call``, again while the hub answers 5xx; every failure as one sentence without a token in it."""
     what = f"{name} of {repo}" if name else repo
     for wait in (*PATIENCE, None):
         try:
@@ -206,6 +163,51 @@ def _patiently(call: Callable[[], T], repo: str, revision: str, name: str | None
                 f"{what} is not in the cache and the hub cannot be reached ({_short(error)})"
             ) from None
     raise AssertionError("the last try returns or raises")
+
+
+def missing(repo: str, revision: str, names: Sequence[str], kind: Kind = "model") -> list[str]:
+    """Those of ``names`` that the cache lacks; no network is asked."""
+    return [n for n in names if not isinstance(_cached(repo, revision, n, kind), str)]
+
+
+def check_access(repo: str, revision: str, name: str, kind: Kind = "model") -> None:
+    """Ask for the header of one file.
+
+    Raises:
+        GatedError, UnreachableError, ValueError: see :func:`fetch`.
+    """
+    url = hf_hub_url(repo, name, repo_type=kind, revision=revision)
+    patiently(lambda: get_hf_file_metadata(url), repo, revision, name)
+
+
+def cached_names(repo: str, revision: str, kind: Kind = "model") -> list[str]:
+    """Every file of ``revision`` that the cache has."""
+    listing = _from_cache(repo, revision, kind)
+    return [] if listing is None else sorted(listing.entries)
+
+
+def _cached(repo: str, revision: str, name: str, kind: Kind) -> object:
+    return try_to_load_from_cache(repo, name, revision=revision, repo_type=kind)
+
+
+def _from_cache(repo: str, revision: str, kind: Kind) -> Listing | None:
+    """The snapshot in the cache, whole or not; hashes are unknown without a lock file."""
+    base = Path(constants.HF_HUB_CACHE) / f"{kind}s--{repo.replace('/', '--')}"
+    reference = base / "refs" / revision
+    commit = reference.read_text().strip() if reference.is_file() else revision
+    folder = base / "snapshots" / commit
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    if not files:
+        return None
+    return Listing(commit, {p.relative_to(folder).as_posix(): Entry(p.stat().st_size, None) for p in files})
+
+
+def _download(repo: str, revision: str, name: str, kind: Kind) -> Path:
+    # a name such as main is asked of the hub, which notes its commit in the cache for use without network
+    cached = _cached(repo, revision, name, kind) if COMMIT.fullmatch(revision) else None
+    if isinstance(cached, str):
+        return Path(cached)
+    return Path(patiently(lambda: hf_hub_download(repo, name, revision=revision, repo_type=kind), repo, revision, name))
 
 
 def _answered(error: HfHubHTTPError, what: str) -> ValueError:

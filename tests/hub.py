@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        path = unquote(urlsplit(self.path).path)
+        path = urlsplit(self.path).path  # still quoted: revisions such as refs%2Fconvert%2Fparquet hold slashes
         self.hub.log.append(f"{self.command} {path}")
         if token := self.headers.get("Authorization"):
             self.hub.tokens.append(token)
@@ -102,9 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif api := re.fullmatch(
             r"/api/(models|datasets)/(.+?)(?:/(revision|tree|paths-info|refs|parquet)(?:/([^/]+)(?:/(.+))?)?)?", path
         ):
-            self._api(*api.groups())
+            self._api(*(g and unquote(g) for g in api.groups()))
         elif file := re.fullmatch(r"/(datasets/)?(.+?)/resolve/([^/]+)/(.+)", path):
-            dataset, repo, revision, name = file.groups()
+            dataset, repo, revision, name = (g and unquote(g) for g in file.groups())
             self._file("datasets" if dataset else "models", repo, revision, name, fault)
         else:
             self._error(404, "EntryNotFound")

@@ -1,19 +1,27 @@
-"""Docstrings of pinned dependencies to JSON lines, one file per split."""
+"""Text to JSON lines, one file per split."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from rsae.docstrings import documents
+from rsae import docstrings, texts
+from rsae.docstrings import Document
 from rsae.files import replacing, sha256, write_json
 
 
-def run(out: Path, *, packages: Sequence[str], shares: Mapping[str, float], splits: Sequence[str]) -> None:
-    """Write ``{split}.jsonl`` (name, text) into ``out`` and a manifest with a digest of each."""
+def run(out: Path, *, source: str, shares: Mapping[str, float], splits: Sequence[str], **options: Any) -> None:
+    """Write ``{split}.jsonl`` (name, text) into ``out`` and a manifest with a digest of each.
+
+    ``options`` holds the other fields of the text's entry in the configuration.
+
+    Raises:
+        ValueError: a split is empty.
+    """
     manifest = {}
-    for split, members in documents(packages, shares, splits).items():
+    for split, members in _documents(source, shares, splits, options).items():
         if not members:
-            raise ValueError(f"split {split!r} of the text is empty; enlarge its share")
+            raise ValueError(f"split {split!r} of the text is empty; enlarge its share, or give more documents")
         path = out / f"{split}.jsonl"
         with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
             for document in members:
@@ -26,3 +34,18 @@ def run(out: Path, *, packages: Sequence[str], shares: Mapping[str, float], spli
         }
         print(f"{split}: {manifest[split]['documents']} documents, {manifest[split]['characters']} characters")
     write_json(out / "manifest.json", manifest)
+
+
+def _documents(
+    source: str, shares: Mapping[str, float], splits: Sequence[str], options: dict[str, Any]
+) -> dict[str, list[Document]]:
+    match source:
+        case "docstrings":
+            return docstrings.documents(options["packages"], shares, splits)
+        case "files":
+            found = texts.from_files(Path(options["path"]), options["column"], options["per"], options["documents"])
+        case _:
+            found = texts.from_hub(
+                *(options[k] for k in ("name", "subset", "revision", "split", "column", "documents"))
+            )
+    return texts.shared_out(found, shares, splits)

@@ -1,0 +1,90 @@
+"""Text of one's own: a dataset of the hub, or local files, shared out by a hash of each document."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rsae.docstrings import Document, name_hash, split_of
+from rsae.hub import patiently
+
+LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text", ".md": "text"}
+UNITS = {"line": "line", "paragraph": "paragraph", "file": "document"}  # ours to the text loader's
+
+
+def shared_out(
+    documents: Iterable[Document], shares: Mapping[str, float], splits: Sequence[str]
+) -> dict[str, list[Document]]:
+    """Every document in the split that a hash of its text says, in the order of that hash.
+
+    Two copies of a document can therefore never lie in two splits; all but the first are dropped.
+    """
+    result: dict[str, list[Document]] = {s: [] for s in splits}
+    seen: set[int] = set()
+    for document in documents:
+        mark = name_hash(document.text)
+        split = split_of(document.text, shares)
+        if mark not in seen and split in result:
+            result[split].append(document)
+        seen.add(mark)
+    for members in result.values():
+        members.sort(key=lambda d: name_hash(d.text))
+    return result
+
+
+def from_files(path: Path, column: str, per: str, limit: int | None) -> Iterator[Document]:
+    """Documents of a Parquet, JSON-lines or text file, or of all such files below a folder.
+
+    Raises:
+        ValueError: nothing is there, files of several or unknown kinds, no such column.
+    """
+    from datasets import load_dataset
+
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] * path.is_file()
+    if not files:
+        raise ValueError(f"text {path} does not exist or is empty; set `path` to a file or a folder of files")
+    kinds = {LOADERS.get(p.suffix) for p in files}
+    if len(kinds) > 1 or None in kinds:
+        found = ", ".join(sorted({p.suffix or p.name for p in files}))
+        raise ValueError(f"text {path} holds {found}; it must be of one kind out of {', '.join(LOADERS)}")
+    kind = str(kinds.pop())
+    options: dict[str, Any] = {"sample_by": UNITS[per]} if kind == "text" else {}
+    try:
+        rows = load_dataset(kind, data_files=[str(p) for p in files], split="train", streaming=True, **options)
+        yield from _documents(rows, "text" if kind == "text" else column, path.name, limit, f"text {path}")
+    except OSError as error:
+        raise ValueError(f"text {path} cannot be read ({' '.join(str(error).split())})") from error
+
+
+def from_hub(
+    name: str, subset: str | None, revision: str, split: str, column: str, limit: int | None
+) -> Iterator[Document]:
+    """The first ``limit`` documents of a dataset, streamed.
+
+    Raises:
+        ValueError: no such dataset, subset, split or column; no network; a licence to accept.
+    """
+    from datasets import load_dataset
+
+    what = f"dataset {name}"
+
+    def first() -> list[Document]:
+        try:
+            rows = load_dataset(name, subset, revision=revision, split=split, streaming=True)
+            return list(_documents(rows, column, name, limit, what))
+        except ImportError as error:  # a compression that the lock file does not cover
+            raise ValueError(f"{what} needs a package that is not installed: {error}") from error
+        except FileNotFoundError as error:
+            raise ValueError(f"{what} at {revision}: {' '.join(str(error).split())[:200]}") from error
+
+    return iter(patiently(first, name, revision, None))
+
+
+def _documents(rows: Any, column: str, name: str, limit: int | None, what: str) -> Iterator[Document]:
+    for index, row in enumerate(islice(rows, limit)):
+        if column not in row:
+            raise ValueError(f"{what} has no column {column!r}; it has {', '.join(row)}; set `column`")
+        if not isinstance(row[column], str):
+            raise ValueError(f"{what}: row {index} of column {column!r} is no text but {type(row[column]).__name__}")
+        if row[column].strip():
+            yield Document(f"{name}:{index}", row[column])

@@ -1,0 +1,107 @@
+"""Text of one's own, in every form, kept apart between splits."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rsae import texts
+from rsae.docstrings import Document
+from tests import hub as local
+
+TEXTS = [f"document number {i} is about the number {i}\nand has two lines" for i in range(40)]
+SHARES = {"test": 0.3, "threshold": 0.2, "finetune": 0.5}
+
+
+def written(folder, kind):
+    folder.mkdir(parents=True, exist_ok=True)
+    match kind:
+        case "parquet":
+            pq.write_table(pa.table({"content": TEXTS}), folder / "a.parquet")
+            return folder / "a.parquet"
+        case "jsonl":
+            (folder / "a.jsonl").write_text("".join(json.dumps({"content": t, "other": 1}) + "\n" for t in TEXTS))
+            return folder / "a.jsonl"
+        case "paragraphs":
+            (folder / "a.txt").write_text("\n\n".join(TEXTS))
+            return folder / "a.txt"
+        case _:
+            for i, text in enumerate(TEXTS):
+                (folder / f"{i:02d}.txt").write_text(text)
+            return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "per"), [("parquet", "file"), ("jsonl", "file"), ("paragraphs", "paragraph"), ("folder", "file")]
+)
+def test_every_form_gives_the_same_documents(tmp_path, kind, per):
+    found = list(texts.from_files(written(tmp_path / "in", kind), "content", per, None))
+    assert [d.text for d in found] == TEXTS
+    assert len({d.name for d in found}) == 40
+    assert [d.text for d in texts.from_files(written(tmp_path / "in", kind), "content", per, 3)] == TEXTS[:3]
+
+
+def test_documents_are_kept_apart_and_copies_fall_together():
+    twice = [Document(f"{i}", t) for i, t in enumerate(TEXTS + TEXTS)]
+    found = texts.shared_out(twice, SHARES, list(SHARES))
+    every = [d.text for members in found.values() for d in members]
+    assert sorted(every) == sorted(TEXTS)  # each once, in one split
+    assert all(found.values())
+    # more documents move none of the present ones to another split
+    more = texts.shared_out([*twice, Document("new", "something new")], SHARES, list(SHARES))
+    assert all(set(found[s]) <= set(more[s]) for s in SHARES)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda p: p.mkdir(), "does not exist or is empty"),
+        (lambda p: written(p, "parquet"), "no column 'text'; it has content; set `column`"),
+        (lambda p: (written(p, "parquet"), written(p, "jsonl")), r"holds \.jsonl, \.parquet; it must be of one kind"),
+        (lambda p: (p.mkdir(), (p / "a.pdf").write_text("x")), "holds .pdf"),
+        (lambda p: (p.mkdir(), (p / "a.jsonl").write_text('{"text": 5}\n')), "row 0 .* is no text but int"),
+    ],
+)
+def test_unusable_text_is_named(tmp_path, make, says):
+    make(tmp_path / "in")
+    with pytest.raises(ValueError, match=says):
+        list(texts.from_files(tmp_path / "in", "text", "file", None))
+
+
+SCRIPT = """
+import json, sys
+from rsae import hub, texts
+hub.PATIENCE = (0.1, 0.1)
+try:
+    found = texts.from_hub("someone/text", None, sys.argv[1], "train", sys.argv[2], 25)
+    print(json.dumps([d.text for d in found]))
+except ValueError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+def streamed(home, hub, revision="main", column="content"):
+    call = [sys.executable, "-c", SCRIPT, revision, column]
+    env = local.environment(home, hub)
+    done = subprocess.run(call, env=env, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_dataset_of_the_hub_is_streamed_at_its_revision(tmp_path):
+    written(tmp_path / "old", "parquet")
+    (tmp_path / "new").mkdir()
+    pq.write_table(pa.table({"content": ["replaced"] * 30}), tmp_path / "new/a.parquet")
+    with local.Hub().serve() as hub:
+        hub.add("someone/text", tmp_path / "old", "datasets", local.OLD)
+        hub.add("someone/text", tmp_path / "new", "datasets")
+        assert streamed(tmp_path / "home", hub, local.OLD) == TEXTS[:25]
+        assert streamed(tmp_path / "home", hub) == ["replaced"] * 25
+        assert "no column 'text'" in streamed(tmp_path / "home", hub, column="text")
+        hub.repos.clear()
+        assert "someone/text" in streamed(tmp_path / "elsewhere", hub)
+    assert "someone/text" in streamed(tmp_path / "nowhere", None)
