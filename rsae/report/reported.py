@@ -101,7 +101,7 @@ def _distance(compared: Sequence[Compared]) -> tuple[int, float]:
 def _measured(cell: Cell, convention: Convention, cells: pd.DataFrame) -> Compared:
     def rows(arm: str) -> pd.DataFrame:
         wanted = {"host": cell.host, "teacher": cell.teacher, "arm": arm, **convention._asdict()}
-        return cells[np.logical_and.reduce([cells[k] == v for k, v in wanted.items()])]
+        return cells.loc[np.logical_and.reduce([cells[k] == v for k, v in wanted.items()]), :]
 
     own = rows(cell.arm)
     value, low, high = own.value.mean(), own.ci_low.min(), own.ci_high.max()
@@ -132,7 +132,7 @@ def table(reported: Reported, compared: Sequence[Compared]) -> str:
     headers = ["host", "teacher", "quantity", "arm", "reported", "ours", "95% interval", "counted as", "within"]
     n_run = sum(c.run for c in compared)
     return (
-        f"# Reported and measured\n\nSource: {reported.source}.\n{n_run} of its {len(compared)} numbers were run here.\n\n"
+        f"# Reported and measured\n\nSource: {reported.source}.\n{n_run} of its {len(compared)} numbers were run.\n\n"
         "Per quantity the one convention is shown that comes closest over all its cells; the source does not say\n"
         "which it used. `within`: the number, as far as it is rounded, lies in our interval (test documents;\n"
         "over seeds the widest ends).\n\n" + tabulate(rows, headers, tablefmt="github", disable_numparse=True) + "\n"
