@@ -16,6 +16,7 @@ container: config["container"]
 
 
 PLANS = load_plans()
+ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE
 ASSETS = load_assets_plan()
 
 
@@ -35,6 +36,7 @@ rule all:
         PLANS["embedded"].targets(),
 
 
+include: "workflow/rules/sources.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/upgrade.smk"
 include: "workflow/rules/evaluate.smk"

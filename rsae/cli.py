@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from rsae import studies
+from rsae.config import load
 from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_plans
 
 app = typer.Typer(
@@ -25,6 +26,11 @@ Host = Annotated[str, typer.Option(help="Host, as named in a suite (names are un
 Teacher = Annotated[str, typer.Option(help="Teacher, as named under the host.")]
 Arm = Annotated[str, typer.Option(help="Arm, as listed under the teacher.")]
 Seed = Annotated[int | None, typer.Option(help="One seed of the suite; all of them if left out.")]
+TextName = Annotated[
+    str | None, typer.Option(help="A file in config/text, without .yaml; the suite's text if left out.")
+]
+OneTeacher = Annotated[str | None, typer.Option(help="Teacher, as named under the host; the host itself if left out.")]
+Site = Annotated[str, typer.Option("--host", help="HOST, or HOST/SITE for a site that has a name.")]
 Split = Annotated[str, typer.Option(help="test, threshold, calibration or finetune.")]
 Results = Annotated[Path, typer.Option(help="Folder of all results.")]
 RESULTS = Path("results")
@@ -37,8 +43,8 @@ def _plan(suite: str, results: Path) -> Plan:
     return plans[suite]
 
 
-def _plan_of(host: str, results: Path) -> Plan:
-    plans = load_plans(results=results)
+def _plan_of(address: str, results: Path) -> Plan:
+    plans, host = load_plans(results=results), address.partition("/")[0]
     for plan in plans.values():
         if host in plan.suite.hosts:
             return plan
@@ -58,19 +64,38 @@ def _do(job: Job) -> Any:
 
 
 @app.command()
-def text(suite: Suite, results: Results = RESULTS) -> None:
-    """Docstrings of pinned packages to documents, deduplicated and split by module."""
-    _do(_plan(suite, results).text())
+def text(suite: Suite, name: TextName = None, results: Results = RESULTS) -> None:
+    """Text to documents, kept apart between splits."""
+    _do(_plan(suite, results).text(name))
 
 
 @app.command()
-def tokens(host: Host, split: Split, results: Results = RESULTS) -> None:
+def preflight(suite: Suite, results: Results = RESULTS) -> None:
+    """Tokens, disk, memory and time per pair; what is missing and what will not fit."""
+    _do(_plan(suite, results).preflight())
+
+
+@app.command()
+def fetch(host: Host, teacher: OneTeacher = None, results: Results = RESULTS) -> None:
+    """Fetch a host, or one of its teachers, from its hub into the cache, verified."""
+    plan = _plan_of(host, results)
+    _do(plan.fetch_host(host) if teacher is None else plan.fetch_teacher(host, teacher))
+
+
+@app.command("fetch-all")
+def fetch_all(suite: Suite, results: Results = RESULTS) -> None:
+    """Fetch all that a suite needs and pin it: writes config/SUITE.lock.yaml."""
+    _do(_plan(suite, results).fetch_all())
+
+
+@app.command()
+def tokens(host: Site, split: Split, results: Results = RESULTS) -> None:
     """Documents of a split to token rows of the host."""
     _do(_plan_of(host, results).tokens(host, split))
 
 
 @app.command()
-def harvest(host: Host, split: Split, results: Results = RESULTS) -> None:
+def harvest(host: Site, split: Split, results: Results = RESULTS) -> None:
     """Residual activations of a split to Parquet shards."""
     _do(_plan_of(host, results).harvest(host, split))
 
@@ -153,6 +178,40 @@ def evaluate_downstream(host: Host, teacher: Teacher, results: Results = RESULTS
 def tables(suite: Suite, results: Results = RESULTS) -> None:
     """Judgements of all pairs to cells.csv and the tables."""
     _do(_plan(suite, results).tabulate())
+
+
+@app.command("compare-reported")
+def compare_reported(suite: Suite, results: Results = RESULTS) -> None:
+    """A suite's cells beside the numbers that the source reports."""
+    _do(_plan(suite, results).compare_reported())
+
+
+@app.command("check-reported")
+def check_reported(suite: Suite, results: Results = RESULTS) -> None:
+    """Fail where a reported number, as far as it is rounded, lies outside our interval, or nothing was run."""
+    from rsae.report import reported
+
+    job = _plan(suite, results).compare_reported()
+    _require(job.inputs)
+    known = load(job.arguments["source"], reported.Reported)
+    compared = reported.compare(known, reported.read(job.arguments["cells"]))
+    print(reported.table(known, compared))
+    run = [c for c in compared if c.run]
+    outside = [c for c in run if not c.holds]
+    if not run:
+        raise ValueError(f"none of the reported numbers was run in suite {suite!r}; nothing can be checked")
+    if outside:
+        raise ValueError(f"{len(outside)} of the {len(run)} reported numbers that were run lie outside our intervals")
+
+
+@app.command("clean-activations")
+def clean_activations(results: Results = RESULTS) -> None:
+    """Delete the cached activations of every suite; an arm that is run again then harvests again."""
+    import shutil
+
+    for plan in load_plans(results=results).values():
+        for address in plan.addresses():
+            shutil.rmtree(plan.root / address / "activations", ignore_errors=True)
 
 
 @app.command("run-card")

@@ -3,40 +3,37 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from rsae.arms import Kind, Objective, arms
-
-Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+from rsae.sources import Site, Size, Source, TeacherSource, Text
+from rsae.strict import Name, Positive, Rate, Share, Strict
 
 # what the main job reads; the other splits only ever trained the committed host and teachers
 EVALUATED = ("test", "threshold", "tuning", "calibration", "finetune")
 
 # names that would collide with a rule, or with a folder that the workflow makes on that level
 RESERVED = {
-    "suite": {"all", "check", "embedded_assets", "assets", "benchmarks", "checkpoints", "gates", "logs", "theory"},
-    "host": {"all", "check", "embedded_assets", "gates", "theory", "tables", "text"},
+    "suite": {
+        "all",
+        "check",
+        "clean_activations",
+        "embedded_assets",
+        "preflight",
+        "assets",
+        "benchmarks",
+        "checkpoints",
+        "gates",
+        "logs",
+        "theory",
+    },
+    "host": {"all", "check", "clean_activations", "embedded_assets", "preflight", "gates", "theory", "tables", "text"},
     "teacher": {"activations", "tokens"},
+    "site": {"activations", "tokens"},
 }
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors; values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Text(Strict):
-    """Docstrings of installed packages, shared out by module (see :mod:`rsae.docstrings`)."""
-
-    packages: list[str] = Field(min_length=1)
-    shares: dict[str, Share]
 
 
 class Tuning(Strict):
@@ -44,30 +41,6 @@ class Tuning(Strict):
 
     l1_coefficient: list[Annotated[float, Field(ge=0)]] = Field(min_length=1)
     lr: list[Rate] = Field(min_length=1)
-
-
-class Figure(Strict):
-    """A published number and how far a correctly loaded teacher may lie from it."""
-
-    value: float
-    within: Rate
-
-
-class Published(Strict):
-    """What the teacher gate holds a teacher to; see :class:`rsae.evaluate.verify.Figures`."""
-
-    l0: Figure | None = None
-    explained_variance: Figure | None = None
-    delta_ce: Figure | None = None
-
-
-class Stated(Strict):
-    """What the owner of a checkpoint knows and its files do not say; see :class:`rsae.teachers.weights.Weights`."""
-
-    k: Positive | None = None
-    apply_b_dec_to_input: bool | None = None
-    normalize_activations: Literal["none", "layer_norm"] | None = None
-    input_scale: Rate | None = None
 
 
 class Variant(Strict):
@@ -79,14 +52,12 @@ class Variant(Strict):
     slow_lr: Rate | None = None
 
 
-class Teacher(Strict):
+class Teacher(TeacherSource):
     """One SAE to upgrade. λ and learning rate are those of all its arms but the variants that say otherwise."""
 
-    path: Path
-    layout: Literal["sae_lens", "gemma_scope", "dictionary_learning"] | None = None  # None: by its files
+    enabled: bool = True  # false: offered, but part of no target
+    site: Name | None = None  # None: the host's own
     kind: Kind
-    stated: Stated = Stated()
-    published: Published = Published()
     l1_coefficient: Annotated[float, Field(ge=0)]
     lr: Rate
     bandwidth: Rate = 0.05  # of the straight-through estimate of JumpReLU thresholds
@@ -94,7 +65,8 @@ class Teacher(Strict):
     # arms that are tuned for themselves; if teacher_ft is among them, the others follow it in the learning rate
     grids: dict[str, Tuning] = {}
     variants: dict[Annotated[str, Field(pattern=r"^\w+$")], Variant] = {}
-    arms: list[str] = Field(min_length=1)  # in the order of the tables; variants are listed like arms
+    # in the order of the tables; variants are listed like arms
+    arms: list[str] = Field(["teacher", "teacher_ft", "rsae_init", "rsae"], min_length=1)
 
     def definition(self, name: str) -> str:
         """The declared arm behind a name in ``arms``."""
@@ -124,18 +96,41 @@ class Teacher(Strict):
         return self
 
 
-class Host(Strict):
-    """One language model, opened at one residual site."""
+class Host(Source):
+    """One language model, opened at one residual site, or at several with names."""
 
-    path: Path
-    hook: str
-    ctx: Positive
-    bos: bool
+    hook: str | None = None
+    ctx: Positive | None = None
+    bos: bool | None = None
+    center_writing_weights: bool = False
+    sites: dict[Name, Site] = Field({})
+    text: Name | None = None  # None: the suite's
+    size: Size | None = None
     dtype: Annotated[str, Field(pattern="^(float16|float32)$")] = "float16"
-    n_shards: Positive
+    n_shards: Positive = 8
     tokens: dict[str, Positive]  # per split
-    max_rows_per_document: dict[str, Positive] = {}
+    max_rows_per_document: dict[str, Positive] = Field({})
     teachers: dict[Name, Teacher] = Field(min_length=1)
+
+    def site(self, name: str | None) -> Site:
+        """The site of that name, or the host's own."""
+        if name is not None:
+            return self.sites[name]
+        return Site.model_validate(self.model_dump(include=set(Site.model_fields)))
+
+    @model_validator(mode="after")
+    def _known_sites(self) -> "Host":
+        own = [getattr(self, k) is not None for k in ("hook", "ctx", "bos")]
+        if any(own) != all(own) or not (all(own) or self.sites):
+            raise ValueError("`hook`, `ctx` and `bos` go together; or name places under `sites`")
+        for name, teacher in self.teachers.items():
+            if teacher.site is None and not all(own):
+                raise ValueError(f"teacher {name!r} needs a `site`: one of {', '.join(self.sites)}")
+            if teacher.site is not None and teacher.site not in self.sites:
+                raise ValueError(
+                    f"teacher {name!r} names the unknown site {teacher.site!r}{_near(teacher.site, self.sites)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _all_splits(self) -> "Host":
@@ -152,28 +147,56 @@ class Finetune(Strict):
 
     steps: Positive
     batch: Positive
-    slow_lr: Rate
-    decay_share: Share
+    slow_lr: Rate = 1e-4
+    decay_share: Share = 0.2
+    reuse: bool = True  # false: steps · batch distinct tokens are cached, and none is seen twice
     objective: Objective = "paper"  # of arms that do not bring their own
 
 
 class Gate(Strict):
     """The design problem of jumps: theta in units of the design interval, the gap's half width."""
 
-    theta: Annotated[float, Field(gt=0, lt=1)]
-    delta: Annotated[float, Field(gt=0, lt=1)]
+    theta: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    delta: Annotated[float, Field(gt=0, lt=1)] = 0.02
     tail: bool = False  # clamp to the design interval, identity beyond it; ours, not the paper's
 
 
 class Suite(Strict):
     """A set of (host, teacher) pairs that share seeds, text and budget."""
 
-    seed: int
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
-    text: Name
-    gate: Gate
+    seed: int = 1
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
+    text: Text  # a file in config/text, or an entry as it would stand there
+    gate: Gate = Gate()
     finetune: Finetune
+    reported: bool = False  # its tables stand beside config/reported.yaml
+    smoke_of: Name | None = None
     hosts: dict[Name, Host] = Field(min_length=1)
+
+    def tokens(self, host: str) -> dict[str, int]:
+        """Tokens per split."""
+        tokens = dict(self.hosts[host].tokens)
+        return tokens if self.finetune.reuse else tokens | {"finetune": self.finetune.steps * self.finetune.batch}
+
+
+class Smoke(Strict):
+    """Another suite with every size cut down: it tests that all parts fit, and its numbers judge nothing."""
+
+    smoke_of: Name
+    steps: Positive = 3
+    batch: Positive = 64
+    tokens: Positive = 2000  # of each split
+    n_shards: Positive = 1
+
+    def cut_down(self, suite: Suite) -> Suite:
+        """One seed, few steps; hosts get ``-smoke`` behind their names, so that nothing is mixed up."""
+        cut = suite.model_dump(exclude_unset=True)
+        cut |= {"seeds": suite.seeds[:1], "smoke_of": self.smoke_of, "reported": suite.reported}
+        cut["finetune"] |= {"steps": self.steps, "batch": self.batch}
+        for host in cut["hosts"].values():
+            host |= {"tokens": dict.fromkeys(EVALUATED, self.tokens), "n_shards": self.n_shards}
+        cut["hosts"] = {f"{name}-smoke": host for name, host in cut["hosts"].items()}
+        return Suite.model_validate(cut)
 
 
 class HostRecipe(Strict):
@@ -224,8 +247,8 @@ class Assets(Strict):
 Model = TypeVar("Model", bound=Strict)
 
 
-def load(path: Path | str, model: type[Model]) -> Model:
-    """Read a YAML file into ``model``.
+def load(path: Path | str, model: type[Model], under: str | None = None) -> Model:
+    """Read a YAML file into ``model``; with ``under``, as the value of that one key of it.
 
     Raises:
         ValueError: one line per mistake, with the file, the key, what was expected, and the
@@ -240,7 +263,7 @@ def load(path: Path | str, model: type[Model]) -> Model:
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: expected keys and values, found {type(raw).__name__}")
     try:
-        return model.model_validate(raw)
+        return model.model_validate(raw if under is None else {under: raw})
     except ValidationError as error:
         known = _all_keys(model)
         raise ValueError("\n".join(_sentence(path, e, known) for e in error.errors())) from None
@@ -278,9 +301,14 @@ def _all_keys(model: type[BaseModel]) -> set[str]:
     while todo:
         for name, field in todo.pop().model_fields.items():
             keys.add(name)
-            candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-            todo += [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+            todo += _models_in(field.annotation)
     return keys
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
 
 
 def load_suites(folder: Path | str) -> dict[str, Suite]:
@@ -289,7 +317,7 @@ def load_suites(folder: Path | str) -> dict[str, Suite]:
     Raises:
         ValueError: a file is wrong, there is none, or two suites name the same host.
     """
-    suites = {p.stem: load(p, Suite) for p in sorted(Path(folder).glob("*.yaml"))}
+    suites = _cut_down(folder, {p.stem: load(p, _suite_or_smoke(p)) for p in sorted(Path(folder).glob("*.yaml"))})
     if not suites:
         raise ValueError(f"{folder}: no suite (*.yaml) in there")
     owner: dict[str, str] = {}
@@ -297,8 +325,9 @@ def load_suites(folder: Path | str) -> dict[str, Suite]:
         _not_reserved(folder, suite, "suite", suite)
         for host in content.hosts:
             _not_reserved(folder, suite, "host", host)
-            for teacher in content.hosts[host].teachers:
-                _not_reserved(folder, suite, "teacher", teacher)
+            for what, names in (("teacher", content.hosts[host].teachers), ("site", content.hosts[host].sites)):
+                for name in names:
+                    _not_reserved(folder, suite, what, name)
             if host in owner or host in suites:
                 raise ValueError(
                     f"{folder}/{suite}.yaml: host name {host!r} is taken by"
@@ -306,6 +335,20 @@ def load_suites(folder: Path | str) -> dict[str, Suite]:
                 )
             owner[host] = suite
     return suites
+
+
+def _suite_or_smoke(path: Path) -> type[Suite] | type[Smoke]:
+    return Smoke if any(line.startswith("smoke_of:") for line in path.read_text().splitlines()) else Suite
+
+
+def _cut_down(folder: Path | str, loaded: dict[str, Suite | Smoke]) -> dict[str, Suite]:
+    whole = {name: s for name, s in loaded.items() if isinstance(s, Suite)}
+    for name, entry in loaded.items():
+        if isinstance(entry, Smoke):
+            if entry.smoke_of not in whole:
+                raise ValueError(f"{folder}/{name}.yaml: no suite {entry.smoke_of!r}{_near(entry.smoke_of, whole)}")
+            whole[name] = entry.cut_down(whole[entry.smoke_of])
+    return {name: whole[name] for name in loaded}
 
 
 def _not_reserved(folder: Path | str, suite: str, what: str, name: str) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from rsae.receipts import opened
 from rsae.tokenizers import load_tokenizer
 
 
@@ -41,7 +42,7 @@ class Host:
         # slow to import (seconds, half a gigabyte), so only stages that run a host pay for it
         from transformer_lens.model_bridge import TransformerBridge
 
-        self.hook = hook
+        path, self.hook = opened(path), hook
         self.bridge: Any = TransformerBridge.boot_transformers(
             str(path), hf_model=load_model(path), tokenizer=load_tokenizer(path), device="cpu"
         )

@@ -72,7 +72,7 @@ def fetch(
         GatedError, UnreachableError: as their names say.
         ValueError: no such repository, revision or file; a file whose bytes differ from its hash.
     """
-    listing = _from_cache(repo, revision, kind) if pinned is None and constants.HF_HUB_OFFLINE else None
+    listing = _from_cache(repo, revision, kind) if pinned is None and offline() else None
     if pinned is not None:
         listing = Listing(revision, dict(pinned))
     if listing is None:
@@ -180,6 +180,19 @@ def check_access(repo: str, revision: str, name: str, kind: Kind = "model") -> N
     patiently(lambda: get_hf_file_metadata(url), repo, revision, name)
 
 
+def offline() -> bool:
+    """Whether the person has forbidden the network."""
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def snapshot(repo: str, revision: str, kind: Kind = "model") -> Path | None:
+    """Where the cache keeps ``revision``, whole or not; None where it has nothing of it."""
+    base = Path(constants.HF_HUB_CACHE) / f"{kind}s--{repo.replace('/', '--')}"
+    reference = base / "refs" / revision
+    folder = base / "snapshots" / (reference.read_text().strip() if reference.is_file() else revision)
+    return folder if folder.is_dir() else None
+
+
 def cached_names(repo: str, revision: str, kind: Kind = "model") -> list[str]:
     """Every file of ``revision`` that the cache has."""
     listing = _from_cache(repo, revision, kind)
@@ -191,15 +204,12 @@ def _cached(repo: str, revision: str, name: str, kind: Kind) -> object:
 
 
 def _from_cache(repo: str, revision: str, kind: Kind) -> Listing | None:
-    """The snapshot in the cache, whole or not; hashes are unknown without a lock file."""
-    base = Path(constants.HF_HUB_CACHE) / f"{kind}s--{repo.replace('/', '--')}"
-    reference = base / "refs" / revision
-    commit = reference.read_text().strip() if reference.is_file() else revision
-    folder = base / "snapshots" / commit
-    files = [p for p in folder.rglob("*") if p.is_file()]
-    if not files:
+    """What the cache has, whole or not; hashes are unknown without a lock file."""
+    folder = snapshot(repo, revision, kind)
+    files = [] if folder is None else [p for p in folder.rglob("*") if p.is_file()]
+    if folder is None or not files:
         return None
-    return Listing(commit, {p.relative_to(folder).as_posix(): Entry(p.stat().st_size, None) for p in files})
+    return Listing(folder.name, {p.relative_to(folder).as_posix(): Entry(p.stat().st_size, None) for p in files})
 
 
 def _download(repo: str, revision: str, name: str, kind: Kind) -> Path:

@@ -6,7 +6,10 @@ sees, which is what makes reruns precise: what is not handed over cannot matter.
 """
 
 import hashlib
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +17,27 @@ from rsae import config
 from rsae.arms import Arm, Design, arms
 from rsae.docstrings import SPLITS
 from rsae.files import canonical, digest
+from rsae.locks import Lock
 from rsae.provenance import code_digest, lock_digest
+from rsae.registry import look_up
+from rsae.sources import LAYOUTS, Docstrings, FileText, HubText, Text, TextFile, detect, host_files
 
 CONFIG = Path("config")
 # In order of precedence up to the last split that the main job needs.
 TEXT_SPLITS = SPLITS[: 1 + max(SPLITS.index(s) for s in config.EVALUATED)]
-SAE_FILES = ("cfg.json", "sae_weights.safetensors")
+SAE_FILES = LAYOUTS["sae_lens"]
 HOST_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 TABLES = ("cells.csv", "reconstruction.md", "downstream.md", "win_loss.md", "strict.md", "claims.md")
+
+
+RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.receipts`
+
+
+class Opened(NamedTuple):
+    """A host or a teacher, as a stage opens it, and the files that it consists of."""
+
+    path: Path
+    inputs: list[Path]
 
 
 class Job(NamedTuple):
@@ -56,6 +72,7 @@ class Plan:
     def __init__(self, name: str, suite: config.Suite, results: Path = Path("results")) -> None:
         self.name, self.suite, self.results = name, suite, results
         self.root = results / name
+        self.lock = Lock.read(CONFIG / f"{suite.smoke_of or name}.lock.yaml")
 
     def host(self, host: str) -> config.Host:
         """The host's configuration."""
@@ -85,22 +102,65 @@ class Plan:
         return "|".join(sorted(found - {"teacher"})) or "(?!)"  # which nothing matches
 
     def pairs(self) -> list[tuple[str, str]]:
-        """(host, teacher) of every pair."""
-        return [(h, t) for h, host in self.suite.hosts.items() for t in host.teachers]
+        """(host, teacher) of every pair that is part of a target."""
+        return [(h, t) for h, host in self.suite.hosts.items() for t, entry in host.teachers.items() if entry.enabled]
 
-    # where things are
+    # where things are; an address is HOST, or HOST/SITE for a site with a name
 
-    def text_file(self, split: str) -> Path:
-        """Documents of a split, JSON lines."""
-        return self.root / "text" / f"{split}.jsonl"
+    def address(self, host: str, teacher: str) -> str:
+        """The address that a teacher reads."""
+        site = self.teacher(host, teacher).site
+        return host if site is None else f"{host}/{site}"
 
-    def token_file(self, host: str, split: str) -> Path:
+    def addresses(self) -> dict[str, str]:
+        """{address: host} of every site that a pair reads."""
+        return {self.address(h, t): h for h, t in self.pairs()}
+
+    def site(self, address: str) -> config.Site:
+        """The site at an address."""
+        host, _, name = address.partition("/")
+        if not name:
+            return self.host(host).site(None)
+        return _pick("site", name, self.host(host).sites)
+
+    def text_of(self, address: str) -> str | None:
+        """Name of the text that a host reads; None for the suite's."""
+        return self.host(address.partition("/")[0]).text
+
+    def text_folder(self, name: str | None) -> Path:
+        """Documents: the suite's, or those of a text by name."""
+        return self.root / "text" / (name or "")
+
+    def token_file(self, address: str, split: str) -> Path:
         """Token rows of a split."""
-        return self.root / host / "tokens" / f"{split}.parquet"
+        return self.root / address / "tokens" / f"{split}.parquet"
 
-    def activations(self, host: str, split: str) -> Path:
+    def activations(self, address: str, split: str) -> Path:
         """Folder of shards of a split."""
-        return self.root / host / "activations" / split
+        return self.root / address / "activations" / split
+
+    def read(self, host: str, teacher: str, split: str) -> Path:
+        """Folder of shards of a split, at the site that a teacher reads."""
+        return self.activations(self.address(host, teacher), split)
+
+    def host_place(self, host: str) -> Opened:
+        """The host's folder, or the receipt of what is fetched for it."""
+        path = self.host(host).path
+        if path is None:
+            receipt = self.root / host / RECEIPT
+            return Opened(receipt, [receipt])
+        try:
+            return Opened(path, [path / f for f in host_files([p.name for p in path.iterdir()])])
+        except (OSError, ValueError):  # whoever needs the files says what is missing
+            return Opened(path, [path / f for f in HOST_FILES])
+
+    def teacher_place(self, host: str, teacher: str) -> Opened:
+        """The teacher's folder or checkpoint, or the receipt of what is fetched for it."""
+        path = self.teacher(host, teacher).path
+        if path is None:
+            receipt = self.root / host / teacher / RECEIPT
+            return Opened(receipt, [receipt])
+        return Opened(path, [path] if path.is_file() else [path / f for f in LAYOUTS[detect(path)]])
 
     def sae(self, host: str, teacher: str, arm: str, seed: int) -> Path:
         """Folder of an SAE."""
@@ -150,53 +210,87 @@ class Plan:
 
     # what is to be done
 
-    def text(self) -> Job:
-        """Docstrings to documents, all needed splits at once (deduplication runs across them)."""
-        return _text_job(self.suite.text, TEXT_SPLITS, self.root)
+    def text(self, name: str | None = None) -> Job:
+        """Text to documents, all needed splits at once (deduplication runs across them)."""
+        return _text_job(name or self.suite.text, TEXT_SPLITS, self.text_folder(name), self.lock)
 
-    def tokens(self, host: str, split: str) -> Job:
-        """Documents to token rows."""
+    def fetch_host(self, host: str) -> Job:
+        """A host of a hub to verified files in the cache, and a receipt."""
+        return self._fetch(self.host_place(host).path, self.host_source(host))
+
+    def fetch_teacher(self, host: str, teacher: str) -> Job:
+        """A teacher of a hub to verified files in the cache, and a receipt."""
+        return self._fetch(self.teacher_place(host, teacher).path, self.teacher_source(host, teacher))
+
+    def _fetch(self, out: Path, source: dict[str, Any] | None) -> Job:
+        if source is None:
+            raise ValueError("a `path` of this machine is not fetched")
+        return Job("fetch", [], {"out": out}, source)
+
+    def host_source(self, host: str) -> dict[str, Any] | None:
+        """What is fetched for a host; None where it is a path of this machine."""
         h = self.host(host)
-        text = self.text_file(split)
+        if h.repo is None:
+            return None
+        return {"repo": h.repo, "folder": "", "layout": None, **self.lock.settings(h.repo, h.revision, "")}
+
+    def teacher_source(self, host: str, teacher: str) -> dict[str, Any] | None:
+        """What is fetched for a teacher; None where it is a path of this machine."""
+        entry = self.teacher(host, teacher)
+        if entry.path is not None:
+            return None
+        if entry.release is not None and entry.sae_id is not None:
+            repo, folder, layout = look_up(entry.release, entry.sae_id)
+        else:
+            repo, folder, layout = str(entry.repo), entry.folder, entry.layout
+        pinned = self.lock.settings(repo, entry.revision, folder)
+        return {"repo": repo, "folder": folder, "layout": layout, **pinned}
+
+    def tokens(self, address: str, split: str) -> Job:
+        """Documents to token rows."""
+        h, site = self.host(address.partition("/")[0]), self.site(address)
+        host, text = self.host_place(address.partition("/")[0]), self.text_folder(h.text) / f"{split}.jsonl"
+        vocabulary = [p for p in host.inputs if p.suffix != ".safetensors" and p.name != "config.json"]
         return Job(
             "tokens",
-            [text, h.path / "tokenizer.json", h.path / "tokenizer_config.json"],
-            {"text": text, "host": h.path, "out": self.token_file(host, split)},
+            [text, *vocabulary],
+            {"text": text, "host": host.path, "out": self.token_file(address, split)},
             {
-                "ctx": h.ctx,
-                "bos": h.bos,
-                "max_tok": _pick("split", split, h.tokens),
+                "ctx": site.ctx,
+                "bos": site.bos,
+                "max_tok": _pick("split", split, self.suite.tokens(address.partition("/")[0])),
                 "max_rows_per_document": h.max_rows_per_document.get(split),
             },
         )
 
-    def harvest(self, host: str, split: str) -> Job:
+    def harvest(self, address: str, split: str) -> Job:
         """Token rows to activation shards."""
-        h = self.host(host)
-        tokens = self.token_file(host, split)
+        h, host = self.host(address.partition("/")[0]), self.host_place(address.partition("/")[0])
+        tokens = self.token_file(address, split)
         return Job(
             "harvest",
-            [tokens, *(h.path / f for f in HOST_FILES)],
-            {"token_file": tokens, "host": h.path, "out": self.activations(host, split)},
-            {"hook": h.hook, "dtype": h.dtype, "n_shards": h.n_shards},
+            [tokens, *host.inputs],
+            {"token_file": tokens, "host": host.path, "out": self.activations(address, split)},
+            {**self._opening(address), "dtype": h.dtype, "n_shards": h.n_shards},
         )
 
     def import_teacher(self, host: str, teacher: str) -> Job:
         """Somebody's SAE to the common form."""
-        h, entry = self.host(host), self.teacher(host, teacher)
-        tokens, calibration = self.token_file(host, "calibration"), self.activations(host, "calibration")
+        entry, address = self.teacher(host, teacher), self.address(host, teacher)
+        model, source = self.host_place(host), self.teacher_place(host, teacher)
+        tokens, calibration = self.token_file(address, "calibration"), self.activations(address, "calibration")
         return Job(
             "import_teacher",
-            [*(entry.path / f for f in SAE_FILES), *(h.path / f for f in HOST_FILES), tokens, calibration],
+            [*source.inputs, *model.inputs, tokens, calibration],
             {
-                "teacher": entry.path,
-                "host": h.path,
+                "teacher": source.path,
+                "host": model.path,
                 "token_file": tokens,
                 "calibration": calibration,
                 "out": self.sae(host, teacher, "teacher", 0),
             },
             {
-                "hook": h.hook,
+                **self._opening(address),
                 "kind": entry.kind,
                 "bandwidth": entry.bandwidth,
                 "layout": entry.layout,
@@ -211,7 +305,7 @@ class Plan:
         if spec.build is None:
             raise ValueError(f"arm {arm!r} is not built from the teacher; see `import-teacher` and `finetune`")
         fit = None if spec.design is None else self.fit_file(spec.design)
-        calibration, threshold = (self.activations(host, s) for s in ("calibration", "threshold"))
+        calibration, threshold = (self.read(host, teacher, s) for s in ("calibration", "threshold"))
         return Job(
             "init",
             [*self.sae_files(host, teacher, "teacher", 0), *([fit] if fit else []), calibration, threshold],
@@ -232,7 +326,7 @@ class Plan:
         seeds = self.suite.seeds if seeds is None else seeds
         if spec.start is None or not set(seeds) <= set(self.suite.seeds):
             raise ValueError(f"arm {arm!r} with seeds {list(seeds)} is not fine-tuned in suite {self.name!r}")
-        activations, threshold = (self.activations(host, s) for s in ("finetune", "threshold"))
+        activations, threshold = (self.read(host, teacher, s) for s in ("finetune", "threshold"))
         variant = entry.variants.get(arm) or config.Variant(arm=arm)
 
         def chosen(name: str, otherwise: float) -> float:
@@ -310,7 +404,7 @@ class Plan:
             raise ValueError(f"{host}/{teacher} has no `tuning` grid in the suite's configuration")
         seed = self.suite.seeds[0]
         job = self.finetune(host, teacher, "rsae", [seed])
-        tuning = self.activations(host, "tuning")
+        tuning = self.read(host, teacher, "tuning")
         kept = ("steps", "batch", "slow_lr", "decay_share", "objective")
         return Job(
             "tune",
@@ -331,7 +425,7 @@ class Plan:
     def evaluate_reconstruction(self, host: str, teacher: str) -> Job:
         """MSE, L0, alive of all SAEs of a pair."""
         cells = self.cells(host, teacher)
-        test = self.activations(host, "test")
+        test = self.read(host, teacher, "test")
         return Job(
             "evaluate_reconstruction",
             [test, *(f for c in cells for f in self.sae_files(host, teacher, *c))],
@@ -345,32 +439,112 @@ class Plan:
 
     def evaluate_downstream(self, host: str, teacher: str) -> Job:
         """Delta CE, loss recovered, KL of all SAEs of a pair."""
-        h, cells = self.host(host), self.cells(host, teacher)
-        tokens, calibration = self.token_file(host, "test"), self.activations(host, "calibration")
+        model, cells, address = self.host_place(host), self.cells(host, teacher), self.address(host, teacher)
+        tokens, calibration = self.token_file(address, "test"), self.activations(address, "calibration")
         return Job(
             "evaluate_downstream",
             [
                 tokens,
                 calibration,
-                *(h.path / f for f in HOST_FILES),
+                *model.inputs,
                 *(f for c in cells for f in self.sae_files(host, teacher, *c)),
             ],
             {
                 "token_file": tokens,
-                "host": h.path,
+                "host": model.path,
                 "calibration": calibration,
                 "saes": {c: self.sae(host, teacher, *c) for c in cells},
                 "out": self.sums(host, teacher, "downstream"),
             },
-            {"hook": h.hook},
+            self._opening(address),
         )
 
-    def tabulate(self) -> Job:
+    # what can be done: of a suite with checkpoints of a hub, the preflight says
+
+    @cached_property
+    def from_hub(self) -> bool:
+        """Whether anything of the suite has to be fetched."""
+        hosts = {h for h, _ in self.pairs()}
+        texts = [load_text(self.suite.hosts[h].text or self.suite.text) for h in hosts]
+        sources = [self.host_source(h) for h in hosts] + [self.teacher_source(h, t) for h, t in self.pairs()]
+        return any(sources) or any(isinstance(text, HubText) for text in texts)
+
+    def preflight_file(self) -> Path:
+        """Verdict of the preflight."""
+        return self.root / "preflight.json"
+
+    def not_run(self) -> dict[str, str]:
+        """{HOST/TEACHER: reason} of the pairs that the last preflight let nobody run."""
+        if not self.from_hub or not self.preflight_file().is_file():
+            return {}
+        return json.loads(self.preflight_file().read_text())["not_run"]
+
+    def runnable(self, preflight: Callable[[], object] = lambda: None) -> list[tuple[str, str]]:
+        """Pairs that are run; ``preflight`` is called first, for Snakemake waits for it there."""
+        if self.from_hub:
+            preflight()
+        return [(h, t) for h, t in self.pairs() if f"{h}/{t}" not in self.not_run()]
+
+    def preflight(self) -> Job:
+        """Tokens, disk, memory and time per pair; what is missing and what will not fit."""
+        hosts = {
+            h: {
+                "source": self.host_source(h),
+                "path": None if entry.path is None else str(entry.path),
+                "size": entry.size and entry.size.model_dump(),
+                "dtype": entry.dtype,
+                "tokens": {s: self.suite.tokens(h)[s] for s in self.splits(h)},
+                "text": _hub_text(entry.text or self.suite.text, self.lock),
+            }
+            for h, entry in self.suite.hosts.items()
+        }
+        pairs = {
+            f"{h}/{t}": {
+                "host": h,
+                "address": self.address(h, t),
+                "ctx": self.site(self.address(h, t)).ctx,
+                "source": self.teacher_source(h, t),
+                "d_sae": self.teacher(h, t).d_sae,
+                "n_sae": len(self.cells(h, t)),
+                "n_tuned": sum(self.arm(h, t, a).tuned for a, _ in self.cells(h, t)),
+            }
+            for h, t in self.pairs()
+        }
+        budget = self.suite.finetune.model_dump(include={"steps", "batch"})
+        settings = {"suite": self.suite.smoke_of or self.name, "hosts": hosts, "pairs": pairs, **budget}
+        return Job("preflight", [], {"out": self.preflight_file()}, settings)
+
+    def preflight_made_by(self) -> str:
+        """Its fingerprint; never the same twice while a pair is not run, for the reason may have gone."""
+        return self.preflight().fingerprint + (f" again={time.time_ns()}" if self.not_run() else "")
+
+    def fetch_all(self) -> Job:
+        """Everything of a hub that the suite needs, and the lock file that pins it."""
+        pairs = self.pairs()
+        hosts = list(dict.fromkeys(h for h, _ in pairs))
+        texts = {str(t): t for h in hosts if (t := load_text(self.host(h).text or self.suite.text))}
+        # what the configuration says, not what an older lock file says
+        fresh = Plan(self.name, self.suite, self.results)
+        fresh.lock = Lock({})
+        sources = [fresh.host_source(h) for h in hosts] + [fresh.teacher_source(h, t) for h, t in pairs]
+        return Job(
+            "fetch_all",
+            [],
+            {"out": CONFIG / f"{self.suite.smoke_of or self.name}.lock.yaml"},
+            {
+                "suite": self.name,
+                "sources": [s for s in sources if s],
+                "datasets": {t.name: t.revision for t in texts.values() if isinstance(t, HubText)},
+            },
+        )
+
+    def tabulate(self, preflight: Callable[[], object] = lambda: None) -> Job:
         """Per-document sums to cells and tables."""
-        sums = {(h, t): {j: self.sums(h, t, j) for j in ("reconstruction", "downstream")} for h, t in self.pairs()}
+        pairs = self.runnable(preflight)
+        sums = {(h, t): {j: self.sums(h, t, j) for j in ("reconstruction", "downstream")} for h, t in pairs}
         saes = {
             (h, t, a, s): (self.sae(h, t, a, s), self.training(h, t, a, s) if self.arm(h, t, a).tuned else None)
-            for h, t in self.pairs()
+            for h, t in pairs
             for a, s in self.cells(h, t)
         }
         reports = [report for _, report in saes.values() if report]
@@ -381,22 +555,39 @@ class Plan:
             {"sums": sums, "saes": saes, "out": self.root / "tables"},
             {
                 "suite": self.name,
-                "seeds": {f"{h}/{t}": derive_seed(self.suite.seed, "bootstrap", h) for h, t in self.pairs()},
+                "seeds": {f"{h}/{t}": derive_seed(self.suite.seed, "bootstrap", h) for h, t in pairs},
+                "not_run": self.not_run(),
             },
         )
 
+    def compare_reported(self) -> Job:
+        """The source's numbers beside the suite's."""
+        cells, source = self.cells_file(), CONFIG / "reported.yaml"
+        return Job(
+            "compare_reported", [cells, source], {"cells": cells, "source": source, "out": self.reported_file()}, {}
+        )
+
+    def reported_file(self) -> Path:
+        """The table of it."""
+        return self.root / "tables" / "reported.md"
+
     def benchmarks(self) -> list[Path]:
         """Time and memory of every job of the suite that Snakemake measures."""
-        found = ["text", "tables"]
-        for h, host in self.suite.hosts.items():
-            found += [f"{stage}/{h}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
-            for t in host.teachers:
-                stages = ("import_teacher", "evaluate_reconstruction", "evaluate_downstream")
-                found += [f"{stage}/{h}/{t}" for stage in stages]
-                found += [f"tune_arm/{h}/{t}-{a}" for a in host.teachers[t].grids]
-                for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):
-                    found.append(f"{'finetune' if self.arm(h, t, a).tuned else 'init'}/{h}/{t}-{a}")
+        found = ["tables", *self.texts()]
+        for address, h in self.addresses().items():
+            found += [f"{stage}/{address}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
+        for h, t in self.pairs():
+            stages = ("import_teacher", "evaluate_reconstruction", "evaluate_downstream")
+            found += [f"{stage}/{h}/{t}" for stage in stages]
+            found += [f"tune_arm/{h}/{t}-{a}" for a in self.teacher(h, t).grids]
+            for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):
+                found.append(f"{'finetune' if self.arm(h, t, a).tuned else 'init'}/{h}/{t}-{a}")
         return [self.results / "benchmarks" / self.name / f"{name}.tsv" for name in found]
+
+    def texts(self) -> dict[str, Path]:
+        """Folders of the texts that are read, by their place below the suite's."""
+        names = dict.fromkeys(self.host(h).text for h, _ in self.runnable())
+        return {f"text/{name}" if name else "text": self.text_folder(name) for name in names}
 
     def splits(self, host: str) -> list[str]:
         """The splits of a host that its tables need: ``tuning`` only where arms are tuned for themselves."""
@@ -412,11 +603,11 @@ class Plan:
                 "benchmarks": self.benchmarks(),
                 "reports": [
                     self.training(h, t, a, s)
-                    for h, t in self.pairs()
+                    for h, t in self.runnable()
                     for a, s in self.cells(h, t)
                     if self.arm(h, t, a).tuned
                 ],
-                "text_manifest": self.root / "text" / "manifest.json",
+                "text_manifests": {name: folder / "manifest.json" for name, folder in self.texts().items()},
                 "out": self.root / "run-card.json",
             },
             {
@@ -430,19 +621,40 @@ class Plan:
             },
         )
 
-    def targets(self, host: str | None = None) -> list[Path]:
+    def targets(self, host: str | None = None, preflight: Callable[[], object] = lambda: None) -> list[Path]:
         """What a suite or one host of it produces."""
         if host is None:
-            return [*self.tables(), self.root / "run-card.json"]
+            reported = [self.reported_file()] if self.suite.reported else []
+            return [*self.tables(), *reported, self.root / "run-card.json"]
         self.host(host)
         judgements = ("reconstruction", "downstream")
-        return [self.sums(h, t, j) for h, t in self.pairs() if h == host for j in judgements]
+        return [self.sums(h, t, j) for h, t in self.runnable(preflight) if h == host for j in judgements]
 
 
-def _text_job(name: str, splits: Sequence[str], root: Path) -> Job:
-    text = config.load(CONFIG / "text" / f"{name}.yaml", config.Text)
-    settings = {"packages": text.packages, "shares": text.shares, "splits": list(splits)}
-    return Job("text", [], {"out": root / "text"}, settings)
+def load_text(text: Text) -> Docstrings | FileText | HubText:
+    """An entry as it is, or the one in ``config/text`` that a name means."""
+    if not isinstance(text, str):
+        return text
+    path = CONFIG / "text" / f"{text}.yaml"
+    entry = config.load(path, TextFile, under="text").text
+    if isinstance(entry, str):
+        raise ValueError(f"{path}: expected keys and values, found the name {entry!r}")
+    return entry
+
+
+def _text_job(text: Text, splits: Sequence[str], out: Path, lock: Lock) -> Job:
+    entry = load_text(text)
+    settings = {**entry.model_dump(mode="json"), "splits": list(splits)}
+    if isinstance(entry, HubText):
+        settings["revision"] = lock.commit(entry.name) or entry.revision
+    return Job("text", [entry.path] if isinstance(entry, FileText) else [], {"out": out}, settings)
+
+
+def _hub_text(text: Text, lock: Lock) -> dict[str, str] | None:
+    entry = load_text(text)
+    if not isinstance(entry, HubText):
+        return None
+    return {"repo": entry.name, "revision": lock.commit(entry.name) or entry.revision}
 
 
 def fit_path(results: Path, fit: dict[str, Any]) -> Path:
@@ -480,7 +692,7 @@ class AssetsPlan:
 
     def text(self) -> Job:
         """Docstrings to documents, all splits."""
-        return _text_job(self.recipe.text, SPLITS, self.root)
+        return _text_job(self.recipe.text, SPLITS, self.root / "text", Lock({}))
 
     def host(self) -> Job:
         """The language model."""

@@ -5,8 +5,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rsae import hub
 from rsae.docstrings import Document, name_hash, split_of
-from rsae.hub import patiently
 
 LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text", ".md": "text"}
 UNITS = {"line": "line", "paragraph": "paragraph", "file": "document"}  # ours to the text loader's
@@ -70,14 +70,16 @@ def from_hub(
 
     def first() -> list[Document]:
         try:
-            rows = load_dataset(name, subset, revision=revision, split=split, streaming=True)
+            local = hub.snapshot(name, revision, "dataset") if hub.offline() else None
+            place, at = (name, revision) if local is None else (str(local), None)
+            rows = load_dataset(place, subset, revision=at, split=split, streaming=True)
             return list(_documents(rows, column, name, limit, what))
         except ImportError as error:  # a compression that the lock file does not cover
             raise ValueError(f"{what} needs a package that is not installed: {error}") from error
         except FileNotFoundError as error:
             raise ValueError(f"{what} at {revision}: {' '.join(str(error).split())[:200]}") from error
 
-    return iter(patiently(first, name, revision, None))
+    return iter(hub.patiently(first, name, revision, None))
 
 
 def _documents(rows: Any, column: str, name: str, limit: int | None, what: str) -> Iterator[Document]:

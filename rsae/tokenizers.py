@@ -4,6 +4,8 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from rsae.receipts import opened
+
 
 def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
     """The tokenizer in a local Hugging Face directory.
@@ -12,6 +14,6 @@ def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
         ValueError: there is none.
     """
     try:
-        return AutoTokenizer.from_pretrained(path)
+        return AutoTokenizer.from_pretrained(opened(path))
     except (OSError, ValueError) as error:
         raise ValueError(f"no tokenizer in host {path}: {' '.join(str(error).split())}") from error

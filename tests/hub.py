@@ -68,11 +68,13 @@ def environment(home: Path, hub: Hub | None = None) -> dict[str, str]:
     return {**kept, **own, **where}
 
 
-def seed_cache(home: Path, repo: str, folder: Path, kind: str = "models", commit: str = COMMIT) -> None:
-    """Put ``folder`` into the cache below ``home`` as a finished download of ``repo`` at ``main`` would be."""
+def seed_cache(
+    home: Path, repo: str, folder: Path, kind: str = "models", revision: str = "main", commit: str = COMMIT
+) -> None:
+    """Put ``folder`` into the cache below ``home`` as a finished download of ``repo`` would be."""
     base = home / "hub" / f"{kind}--{repo.replace('/', '--')}"
-    (base / "refs").mkdir(parents=True, exist_ok=True)
-    (base / "refs" / "main").write_text(commit)
+    (base / "refs" / revision).parent.mkdir(parents=True, exist_ok=True)
+    (base / "refs" / revision).write_text(commit)
     for path in folder.rglob("*"):
         if path.is_file():
             target = base / "snapshots" / commit / path.relative_to(folder)

@@ -1,10 +1,11 @@
 import pytest
 
-from rsae import config
 from rsae.docstrings import SPLITS, documents, modules, overlap, shingles, split_of
-from rsae.plan import CONFIG, TEXT_SPLITS
+from rsae.plan import TEXT_SPLITS, load_text
+from rsae.sources import Docstrings
 
-TEXT = config.load(CONFIG / "text/docstrings.yaml", config.Text)
+TEXT = load_text("docstrings")
+assert isinstance(TEXT, Docstrings)
 SHARES = TEXT.shares
 
 

@@ -80,11 +80,11 @@ def compare(reported: Reported, cells: pd.DataFrame) -> list[Compared]:
     relative distance over the cells that were run.
     """
     result: dict[int, Compared] = {}
-    for quantity in dict.fromkeys(c.metric for c in reported.cells):
+    for quantity, metrics in METRICS.items():
         members = [(i, c) for i, c in enumerate(reported.cells) if c.metric == quantity]
         tried = [
             [_measured(c, Convention(metric, support), cells) for _, c in members]
-            for metric in METRICS[quantity]
+            for metric in metrics
             for support in ("raw", "hard")
         ]
         best = min(tried, key=_distance)

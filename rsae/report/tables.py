@@ -48,6 +48,14 @@ def measured(title: str, pairs: Sequence[Pair], metrics: Sequence[str], costs: C
     return "\n".join(parts)
 
 
+def not_run(reasons: Mapping[str, str]) -> str:
+    """A section that names every pair without numbers; empty where there is none."""
+    if not reasons:
+        return ""
+    rows = [[*pair.split("/", 1), "not run", reason] for pair, reason in reasons.items()]
+    return "\n## Not run\n\n" + tabulate(rows, ["host", "teacher", "", "why"], tablefmt="github") + "\n"
+
+
 def win_loss(comparisons: Sequence[Comparison]) -> str:
     """Verdicts against the teacher and against the teacher that got the same fine-tune."""
     parts = [

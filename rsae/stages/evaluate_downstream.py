@@ -23,6 +23,7 @@ def run(
     out: Path,
     *,
     hook: str,
+    center_writing_weights: bool,
 ) -> None:
     """``saes`` maps (arm, seed) to a folder. The mean ablation takes its mean from ``calibration``."""
     set_up_torch()
@@ -30,7 +31,7 @@ def run(
     n_doc = 1 + max(r.document for r in source.rows)
     replacements = [*ablations(site_mean(Shards(calibration).blocks()))]
     replacements += [_replacement(arm, seed, SAE.load(folder)) for (arm, seed), folder in saes.items()]
-    result = downstream_sums(Host(host, hook), source, n_doc, replacements)
+    result = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, replacements)
     tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
     for arm, seed in saes:
         for support in ("raw", "hard"):

@@ -14,11 +14,20 @@ from rsae.stages.common import set_up_torch
 BATCH = 32  # rows of the host's context
 
 
-def run(token_file: Path, host: Path, out: Path, *, hook: str, dtype: str, n_shards: int) -> None:
+def run(
+    token_file: Path,
+    host: Path,
+    out: Path,
+    *,
+    hook: str,
+    dtype: str,
+    n_shards: int,
+    center_writing_weights: bool = False,
+) -> None:
     """Read token rows, write activations at ``hook`` for every position of text (BOS left out)."""
     set_up_torch()
     source = tokens.read(token_file)
-    model = Host(host, hook)
+    model = Host(host, hook, center_writing_weights)
     names = {row.document: row.name for row in source.rows}
 
     def blocks() -> Iterator[shards.Block]:
@@ -42,5 +51,5 @@ def run(token_file: Path, host: Path, out: Path, *, hook: str, dtype: str, n_sha
         dtype=dtype,
         hook=hook,
         documents=[names[i] for i in range(len(names))],
-        made_from={"host": host.name, "hook": hook},
+        made_from={"host": host.name, "hook": hook, "center_writing_weights": center_writing_weights},
     )

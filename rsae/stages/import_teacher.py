@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rsae import teachers, tokens
+from rsae import receipts, teachers, tokens
 from rsae.arms import Kind
 from rsae.evaluate import verify
 from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import site_mean
 from rsae.hosts import Host
 from rsae.shards import Shards
+from rsae.sources import Layout, detect
 from rsae.stages.common import chunks, set_up_torch
 from rsae.teachers.peer import load_peer
 
@@ -25,9 +26,10 @@ def run(
     out: Path,
     *,
     hook: str,
+    center_writing_weights: bool,
     kind: Kind,
     bandwidth: float,
-    layout: str | None,
+    layout: Layout | None,
     stated: Mapping[str, Any],
     published: Mapping[str, Mapping[str, float]],
 ) -> None:
@@ -39,17 +41,22 @@ def run(
     """
     set_up_torch()
     shards = Shards(calibration)
-    layout = layout or teachers.detect(teacher)
-    sae = teachers.load(teacher, kind, shards.d_in, bandwidth, layout, stated)
-    what = f"teacher {teacher}"
-    peer = load_peer(teacher, layout, what, input_scale=stated.get("input_scale", 1.0))
+    receipt = receipts.read(teacher)
+    files, repo, folder = teacher, None, None
+    if receipt is not None:
+        files, repo, folder, layout = Path(receipt.local), receipt.repo, receipt.folder, receipt.layout
+    layout = layout or detect(files)
+    sae = teachers.load(files, kind, shards.d_in, bandwidth, layout, stated)
+    what = f"teacher {files}"
+    scale = stated.get("input_scale", 1.0)
+    peer = load_peer(files, layout, what, repo=repo, folder=folder, input_scale=scale)
     runs = [verify.codes_and_output(sae)] + ([] if peer is None else [verify.peers_codes_and_output(peer)])
     data, mean = list(chunks(shards)), site_mean(shards.blocks())
     source = tokens.read(token_file)
     source = source._replace(rows=source.rows[:ROWS])
     n_doc = 1 + max(r.document for r in source.rows)
     splices = [Replacement([i], lambda x, r=r: [r(x)[1]]) for i, r in enumerate(runs)]
-    losses = downstream_sums(Host(host, hook), source, n_doc, splices)
+    losses = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, splices)
     n_pred, clean = losses.n_pred.sum(), losses.ce_clean.sum()
     found = [
         verify.Figures(*verify.reconstruction(r, data, mean), float((losses.spliced[i].ce.sum() - clean) / n_pred))

@@ -25,7 +25,7 @@ PACKAGES = (
 def run(
     benchmarks: Sequence[Path],
     reports: Sequence[Path],
-    text_manifest: Path,
+    text_manifests: Mapping[str, Path],
     out: Path,
     *,
     suite: str,
@@ -47,7 +47,7 @@ def run(
             "rule": f"{RULE} Tried values: docs/embedded.md",
             "pairs": objectives,
         },
-        "text": json.loads(text_manifest.read_text()),
+        "text": {name: json.loads(path.read_text()) for name, path in text_manifests.items()},
         "device": _device(),
         "python": platform.python_version(),
         "versions": {p: version(p) for p in PACKAGES},

@@ -23,8 +23,12 @@ def run(
     *,
     suite: str,
     seeds: Mapping[str, int],
+    not_run: Mapping[str, str],
 ) -> None:
-    """``saes`` maps (host, teacher, arm, seed) to the SAE's folder and its training report."""
+    """``saes`` maps (host, teacher, arm, seed) to the SAE's folder and its training report.
+
+    ``not_run`` maps HOST/TEACHER to the reason, which every table repeats.
+    """
     pairs = [
         cells.read_pair(h, t, files["reconstruction"], files["downstream"], seeds[f"{h}/{t}"])
         for (h, t), files in sums.items()
@@ -39,11 +43,12 @@ def run(
         "strict.md": tables.strict(compared),
         "claims.md": claims(compared, cost),
     }
+    absent = tables.not_run(not_run)
     with replacing(out / "cells.csv") as temporary:
         frame.to_csv(temporary, index=False, float_format="%.9g")
     for name, text in texts.items():
         with replacing(out / name) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text + absent)
 
 
 def _costs(saes: Mapping[tuple[str, str, str, int], tuple[Path, Path | None]]) -> dict[tuple[str, str, str], Cost]:

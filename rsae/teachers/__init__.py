@@ -6,15 +6,9 @@ from typing import Any
 
 from rsae.arms import Kind
 from rsae.sae import SAE
+from rsae.sources import Layout, detect
 from rsae.teachers import dictionary_learning, gemma_scope, sae_lens_layout
 from rsae.teachers.weights import Weights, settle
-
-# what is fetched from a hub for each layout, below the folder of the SAE
-FILES = {
-    "sae_lens": sae_lens_layout.FILES,
-    "gemma_scope": gemma_scope.FILES,
-    "dictionary_learning": dictionary_learning.FILES,
-}
 
 
 def load(
@@ -22,7 +16,7 @@ def load(
     kind: Kind,
     d_in: int,
     bandwidth: float = 0.05,
-    layout: str | None = None,
+    layout: Layout | None = None,
     stated: Mapping[str, Any] | None = None,
 ) -> SAE:
     """Load a local folder or checkpoint of any supported layout.
@@ -35,6 +29,8 @@ def load(
             width than the host's ``d_in``; a gate or normalisation that is not supported.
     """
     path, what = Path(path), f"teacher {path}"
+    if not path.exists():
+        raise ValueError(f"{what} does not exist; it must be a folder or a checkpoint file")
     weights = _read(path, layout or detect(path), kind, what)._replace(**(stated or {}))
     if weights.kind != kind:
         raise ValueError(f"{what} has a {weights.kind} gate, the config says kind: {kind}; correct one of them")
@@ -49,7 +45,7 @@ def load(
     return sae
 
 
-def _read(path: Path, layout: str, kind: Kind, what: str) -> Weights:
+def _read(path: Path, layout: Layout, kind: Kind, what: str) -> Weights:
     match layout:
         case "sae_lens":
             return sae_lens_layout.read(path, what)
@@ -57,18 +53,3 @@ def _read(path: Path, layout: str, kind: Kind, what: str) -> Weights:
             return gemma_scope.read(path, what)
         case _:
             return dictionary_learning.read(path, what, kind)
-
-
-def detect(path: Path) -> str:
-    """The layout of a local folder or file, by the names of its files.
-
-    Raises:
-        ValueError: there is nothing, or nothing known.
-    """
-    if path.is_file() or (path / "ae.pt").is_file() or (path / "config.json").is_file():
-        return "dictionary_learning"
-    if (path / "params.npz").is_file():
-        return "gemma_scope"
-    if path.is_dir():
-        return "sae_lens"
-    raise ValueError(f"teacher {path} does not exist; it must be a folder or a checkpoint file")

@@ -15,8 +15,6 @@ from rsae.arms import Kind
 from rsae.sae import LINEAR
 from rsae.teachers.weights import Weights, refuse_unsupported
 
-FILES = ("config.json", "ae.pt")
-
 
 class Class(NamedTuple):
     """One of dictionary_learning's classes: its gate, whether its encoder subtracts b_dec."""

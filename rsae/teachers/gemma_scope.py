@@ -8,7 +8,6 @@ import torch
 
 from rsae.teachers.weights import Weights
 
-FILES = ("params.npz",)
 TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 
 

@@ -9,7 +9,6 @@ from safetensors import SafetensorError
 from rsae.arms import Kind
 from rsae.teachers.weights import Weights, refuse_unsupported
 
-FILES = ("cfg.json", "sae_weights.safetensors")
 KINDS: dict[str, Kind] = {"standard": "relu", "jumprelu": "jumprelu", "topk": "topk"}
 
 

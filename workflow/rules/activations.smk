@@ -2,17 +2,22 @@
 
 
 rule text:
+    input:
+        lambda w: PLANS[w.suite].text(w.text[5:]).inputs,
     output:
-        [f"results/{{suite}}/text/{split}.jsonl" for split in TEXT_SPLITS],
-        "results/{suite}/text/manifest.json",
+        [f"results/{{suite}}/{{text}}/{split}.jsonl" for split in TEXT_SPLITS],
+        "results/{suite}/{text}/manifest.json",
     log:
-        "results/logs/{suite}/text.log",
+        "results/logs/{suite}/{text}.log",
     benchmark:
-        "results/benchmarks/{suite}/text.tsv"
+        "results/benchmarks/{suite}/{text}.tsv"
+    wildcard_constraints:
+        text=r"text(/[\w.-]+)?",  # the suite's text, or one by name
     params:
-        made_by=lambda w: PLANS[w.suite].text().fingerprint,
+        made_by=lambda w: PLANS[w.suite].text(w.text[5:]).fingerprint,
+        which=lambda w: f"--name {w.text[5:]}" if w.text[5:] else "",
     shell:
-        "python -m rsae text --suite {wildcards.suite} > {log} 2>&1"
+        "python -m rsae text --suite {wildcards.suite} {params.which} > {log} 2>&1"
 
 
 rule tokens:
@@ -24,6 +29,8 @@ rule tokens:
         "results/logs/{suite}/{host}/tokens/{split}.log",
     benchmark:
         "results/benchmarks/{suite}/tokens/{host}/{split}.tsv"
+    wildcard_constraints:
+        host=ADDRESS,
     params:
         made_by=lambda w: PLANS[w.suite].tokens(w.host, w.split).fingerprint,
     shell:
@@ -39,6 +46,8 @@ rule harvest:
         "results/logs/{suite}/{host}/harvest/{split}.log",
     benchmark:
         "results/benchmarks/{suite}/harvest/{host}/{split}.tsv"
+    wildcard_constraints:
+        host=ADDRESS,
     params:
         made_by=lambda w: PLANS[w.suite].harvest(w.host, w.split).fingerprint,
     shell:

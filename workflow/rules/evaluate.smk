@@ -37,7 +37,9 @@ rule evaluate_downstream:
 
 rule tables:
     input:
-        lambda w: PLANS[w.suite].tabulate().inputs,
+        lambda w: PLANS[w.suite]
+        .tabulate(lambda: checkpoints.preflight.get(suite=w.suite))
+        .inputs,
     output:
         [f"results/{{suite}}/tables/{name}" for name in TABLES],
     log:
@@ -48,6 +50,19 @@ rule tables:
         made_by=lambda w: PLANS[w.suite].tabulate().fingerprint,
     shell:
         "python -m rsae tables --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule compare_reported:
+    input:
+        lambda w: PLANS[w.suite].compare_reported().inputs,
+    output:
+        "results/{suite}/tables/reported.md",
+    log:
+        "results/logs/{suite}/compare_reported.log",
+    params:
+        made_by=lambda w: PLANS[w.suite].compare_reported().fingerprint,
+    shell:
+        "python -m rsae compare-reported --suite {wildcards.suite} > {log} 2>&1"
 
 
 rule run_card:

@@ -14,7 +14,9 @@ for _name, _plan in PLANS.items():
             name:
                 _host
             input:
-                _plan.targets(_host),
+                lambda w, plan=_plan, host=_host: plan.targets(
+                    host, lambda: checkpoints.preflight.get(suite=plan.name)
+                ),
 
 
 rule check:
@@ -25,3 +27,20 @@ rule check:
         "results/logs/embedded/check.log",
     shell:
         "python -m rsae check --suite embedded 2>&1 | tee {log}"
+
+
+# `snakemake check_paper`: reported numbers against measured ones.
+for _name, _plan in PLANS.items():
+    if _plan.suite.reported:
+
+        rule:
+            name:
+                f"check_{_name}"
+            input:
+                _plan.targets(),
+            log:
+                f"results/logs/{_name}/check_reported.log",
+            params:
+                suite=_name,
+            shell:
+                "python -m rsae check-reported --suite {params.suite} 2>&1 | tee {log}"

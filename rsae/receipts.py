@@ -1,0 +1,45 @@
+"""What was fetched: a small file that stands for verified files in the hub's cache."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from rsae.files import write_json
+from rsae.sources import Layout
+
+
+class Receipt(NamedTuple):
+    """Files of a repository at a commit, all of them verified."""
+
+    repo: str
+    folder: str  # inside the repository; empty for its top
+    layout: Layout | None  # of a teacher
+    commit: str
+    local: str  # that folder, on this machine
+    sha256: Mapping[str, str]
+
+
+def write(path: Path, receipt: Receipt) -> None:
+    """As JSON."""
+    write_json(path, receipt._asdict())
+
+
+def read(path: Path) -> Receipt | None:
+    """The receipt in ``path``; None where ``path`` is no receipt but the thing itself.
+
+    Raises:
+        ValueError: the files that it vouches for are gone.
+    """
+    if path.name != "source.json":
+        return None
+    receipt = Receipt(**json.loads(path.read_text()))
+    if not Path(receipt.local).is_dir():
+        raise ValueError(f"{path}: {receipt.repo} is no longer in the cache; delete this file and run again")
+    return receipt
+
+
+def opened(path: Path | str) -> Path:
+    """The folder that ``path`` is, or that it is the receipt of."""
+    receipt = read(Path(path))
+    return Path(path) if receipt is None else Path(receipt.local)

@@ -1,0 +1,181 @@
+"""Where hosts, teachers and texts come from: a place on this machine, or a repository of a hub."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from rsae.strict import Name, Positive, Rate, Share, Strict
+
+Layout = Literal["sae_lens", "gemma_scope", "dictionary_learning"]
+# the files of a teacher in each layout, below its folder
+LAYOUTS: dict[Layout, tuple[str, ...]] = {
+    "sae_lens": ("cfg.json", "sae_weights.safetensors"),
+    "gemma_scope": ("params.npz",),
+    "dictionary_learning": ("config.json", "ae.pt"),
+}
+TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of these is the vocabulary
+BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+
+
+def host_files(names: Sequence[str]) -> list[str]:
+    """Those files of a Hugging Face model that are read: config, tokenizer, weights (safetensors if there are).
+
+    Raises:
+        ValueError: one of the three is missing.
+    """
+    weights = [n for n in names if n.startswith("model") and n.endswith((".safetensors", ".safetensors.index.json"))]
+    weights = weights or [n for n in names if n.startswith("pytorch_model") and n.endswith((".bin", ".bin.index.json"))]
+    found = {
+        "config.json": [n for n in names if n == "config.json"],
+        "weights (model*.safetensors)": weights,
+        "tokenizer (tokenizer.json)": [n for n in names if n in TOKENIZER],
+    }
+    for what, members in found.items():
+        if not members:
+            raise ValueError(f"no {what} among {', '.join(names) or 'no files at all'}; this is not a whole model")
+    return sorted([n for members in found.values() for n in members] + [n for n in names if n in BESIDE])
+
+
+def detect(path: Path) -> Layout:
+    """The layout of a local teacher, by the names of its files; sae_lens's where nothing else is recognised."""
+    if path.is_file() or (not (path / "cfg.json").is_file() and (path / "config.json").is_file()):
+        return "dictionary_learning"
+    return "gemma_scope" if (path / "params.npz").is_file() else "sae_lens"
+
+
+class Source(Strict):
+    """A folder on this machine, or a repository at a revision (for which a lock file's commit stands in)."""
+
+    PLACES: ClassVar[tuple[str, ...]] = ("path", "repo")
+
+    path: Path | None = None
+    repo: str | None = None
+    revision: str = "main"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Source":
+        given = [place for place in self.PLACES if getattr(self, place) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(self.PLACES)}; found {', '.join(given) or 'none'}")
+        return self
+
+
+class Figure(Strict):
+    """A published number and how far a correctly loaded teacher may lie from it."""
+
+    value: float
+    within: Rate
+
+
+class Published(Strict):
+    """What the teacher gate holds a teacher to; see :class:`rsae.evaluate.verify.Figures`."""
+
+    l0: Figure | None = None
+    explained_variance: Figure | None = None
+    delta_ce: Figure | None = None
+
+
+class Stated(Strict):
+    """What the owner of a checkpoint knows and its files do not say; see :class:`rsae.teachers.weights.Weights`."""
+
+    k: Positive | None = None
+    apply_b_dec_to_input: bool | None = None
+    normalize_activations: Literal["none", "layer_norm"] | None = None
+    input_scale: Rate | None = None
+
+
+class TeacherSource(Source):
+    """An SAE's files; ``release`` and ``sae_id`` name one in sae_lens's registry."""
+
+    PLACES: ClassVar[tuple[str, ...]] = ("path", "repo", "release")
+
+    folder: str = ""  # inside the repository
+    release: str | None = None
+    sae_id: str | None = None
+    layout: Layout | None = None  # None: by the files of a local path, by the registry for a release
+    d_sae: Positive | None = None  # for the preflight's estimates alone
+    stated: Stated = Stated()
+    published: Published = Published()
+
+    @model_validator(mode="after")
+    def _findable(self) -> "TeacherSource":
+        if self.repo is not None and self.layout is None:
+            raise ValueError(f"a `repo` needs a `layout`: one of {', '.join(LAYOUTS)}")
+        if (self.release is None) != (self.sae_id is None):
+            raise ValueError("`release` and `sae_id` go together")
+        return self
+
+
+class Site(Strict):
+    """One place in the residual stream and the rows on which it is read."""
+
+    hook: str
+    ctx: Positive
+    bos: bool
+    center_writing_weights: bool = False
+
+
+class Size(Strict):
+    """For the preflight's estimates, before a host is on this machine."""
+
+    parameters: Positive
+    vocab: Positive
+    d_model: Positive
+
+
+class Docstrings(Strict):
+    """Docstrings of installed packages, shared out by module (see :mod:`rsae.docstrings`)."""
+
+    source: Literal["docstrings"]
+    packages: list[str] = Field(min_length=1)
+    shares: dict[str, Share]
+
+
+SHARES = {"test": 0.1, "threshold": 0.05, "tuning": 0.05, "calibration": 0.05, "finetune": 0.75}
+
+
+class FileText(Strict):
+    """Parquet, JSON lines or plain text on this machine, a file or a folder (see :mod:`rsae.texts`)."""
+
+    source: Literal["files"]
+    path: Path
+    column: str = "text"
+    per: Literal["line", "paragraph", "file"] = "paragraph"  # what is a document in plain text
+    documents: Positive | None = None  # the first so many
+    shares: dict[str, Share] = SHARES
+
+
+class HubText(Strict):
+    """The first ``documents`` of a dataset, streamed (see :mod:`rsae.texts`)."""
+
+    source: Literal["datasets"]
+    name: str
+    subset: str | None = None
+    revision: str = "main"
+    split: str = "train"
+    column: str = "text"
+    documents: Positive
+    shares: dict[str, Share] = SHARES
+
+
+def _kind_of_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("source"))
+    return getattr(value, "source", "name")
+
+
+Text = Annotated[
+    Annotated[Name, Tag("name")]
+    | Annotated[Docstrings, Tag("docstrings")]
+    | Annotated[FileText, Tag("files")]
+    | Annotated[HubText, Tag("datasets")],
+    Discriminator(_kind_of_text),
+]
+
+
+class TextFile(Strict):
+    """``config/text/*.yaml``, as the value of one key, so that mistakes are named by it."""
+
+    text: Text
