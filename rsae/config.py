@@ -63,8 +63,8 @@ class Teacher(TeacherSource):
     bandwidth: Rate = 0.05  # of the straight-through estimate of JumpReLU thresholds
     tuning: Tuning | None = None
     # arms that are tuned for themselves; if teacher_ft is among them, the others follow it in the learning rate
-    grids: dict[str, Tuning] = {}
-    variants: dict[Annotated[str, Field(pattern=r"^\w+$")], Variant] = {}
+    grids: dict[str, Tuning] = Field({})
+    variants: dict[Annotated[str, Field(pattern=r"^\w+$")], Variant] = Field({})
     # in the order of the tables; variants are listed like arms
     arms: list[str] = Field(["teacher", "teacher_ft", "rsae_init", "rsae"], min_length=1)
 

@@ -274,6 +274,9 @@ class Plan:
             {**self._opening(address), "dtype": h.dtype, "n_shards": h.n_shards},
         )
 
+    def _opening(self, address: str) -> dict[str, Any]:
+        return self.site(address).model_dump(include={"hook", "center_writing_weights"})
+
     def import_teacher(self, host: str, teacher: str) -> Job:
         """Somebody's SAE to the common form."""
         entry, address = self.teacher(host, teacher), self.address(host, teacher)

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from rsae import config
-from rsae.plan import CONFIG, Plan, derive_seed
+from rsae.plan import CONFIG, HOST_FILES, Plan, derive_seed, load_plans
 
 GRID = {"l1_coefficient": [1.0], "lr": [0.1, 0.2]}
 QUICK = (CONFIG / "suites/quick.yaml").read_text()
@@ -30,7 +30,7 @@ def teacher(raw):
     ("change", "says"),
     [
         (lambda r: r.update(sedes=[1]), "unknown key `sedes`; did you mean 'seeds'"),
-        (lambda r: r.pop("seeds"), "key `seeds` is missing"),
+        (lambda r: r.pop("finetune"), "key `finetune` is missing"),
         (lambda r: r["finetune"].update(steps=0), "`finetune.steps`"),
         (lambda r: host(r).update(dtype="float8"), "float8"),
         (lambda r: host(r)["tokens"].pop("test"), "exactly the splits"),
@@ -44,6 +44,15 @@ def teacher(raw):
         (lambda r: teacher(r).update(grids={"rsea": GRID}), "`grids` names 'rsea'"),
         (lambda r: teacher(r).update(grids={"rsae": GRID, "teacher_ft": GRID | {"lr": [1]}}), "equally many settings"),
         (lambda r: r["hosts"].update({"../up": host(r)}), "../up"),
+        (lambda r: host(r).pop("path"), "exactly one of path, repo; found none"),
+        (lambda r: teacher(r).update(repo="a/b"), "exactly one of path, repo, release; found path, repo"),
+        (lambda r: (teacher(r).pop("path"), teacher(r).update(repo="a/b")), "needs a `layout`: one of sae_lens"),
+        (lambda r: (teacher(r).pop("path"), teacher(r).update(release="a")), "`release` and `sae_id` go together"),
+        (lambda r: teacher(r).update(site="shrot"), "unknown site 'shrot'"),
+        (lambda r: host(r).pop("hook"), "`hook`, `ctx` and `bos` go together"),
+        (lambda r: teacher(r).update(published={"l0": {"value": 3}}), "published.l0.within"),
+        (lambda r: r.update(text={"source": "files", "pth": "x"}), "unknown key `text.files.pth`; did you mean 'path'"),
+        (lambda r: r.update(text={"source": "web"}), "`text`"),
     ],
 )
 def test_mistakes_are_named_with_file_and_key(tmp_path, change, says):
@@ -143,3 +152,54 @@ def test_a_variant_is_an_arm_with_settings_of_its_own(tmp_path):
 def test_seeds_are_fixed_numbers():
     # first four bytes of sha256('["1","a"]')
     assert derive_seed(1, "a") == int(hashlib.sha256(b'["1","a"]').hexdigest()[:8], 16)
+
+
+def test_a_host_may_be_read_at_several_sites(tmp_path):
+    def change(raw):
+        site = {k: host(raw).pop(k) for k in ("hook", "ctx", "bos")}
+        host(raw)["sites"] = {"one": site, "two": site | {"ctx": 64, "center_writing_weights": True}}
+        for name, entry in host(raw)["teachers"].items():
+            entry["site"] = "two" if name == "topk" else "one"
+
+    plan = Plan("mine", config.load(suite(tmp_path, change), config.Suite))
+    h = "gpt2-docs-quick"
+    assert plan.addresses() == {f"{h}/one": h, f"{h}/two": h}
+    assert str(plan.harvest(f"{h}/two", "test").arguments["out"]) == f"results/mine/{h}/two/activations/test"
+    assert plan.tokens(f"{h}/two", "test").settings["ctx"] == 64
+    assert plan.harvest(f"{h}/two", "test").settings["center_writing_weights"]
+    # each teacher reads its own site, everywhere
+    for job in (plan.import_teacher(h, "topk"), plan.init(h, "topk", "rsae_init"), plan.finetune(h, "topk", "rsae"),
+                plan.evaluate_reconstruction(h, "topk"), plan.evaluate_downstream(h, "topk")):  # fmt: skip
+        read = [str(p) for p in job.inputs if "activations" in str(p) or "tokens" in str(p)]
+        assert read
+        assert all(f"{h}/two/" in p for p in read)
+
+
+def test_without_reuse_no_token_is_seen_twice(tmp_path):
+    raw = config.load(suite(tmp_path, lambda r: r["finetune"].update(reuse=False, steps=7, batch=100)), config.Suite)
+    assert Plan("mine", raw).tokens("gpt2-docs-quick", "finetune").settings["max_tok"] == 700
+    assert Plan("mine", raw).tokens("gpt2-docs-quick", "test").settings["max_tok"] == 12000
+
+
+def test_a_smoke_suite_is_another_one_cut_down(tmp_path):
+    suite(tmp_path, lambda r: r.update(seeds=[3, 4]))
+    (tmp_path / "small.yaml").write_text("# a word\nsmoke_of: mine\n")
+    suites = config.load_suites(tmp_path)
+    small = suites["small"]
+    assert (small.seeds, small.finetune.steps, small.smoke_of) == ([3], 3, "mine")
+    assert list(small.hosts) == ["gpt2-docs-quick-smoke"]
+    assert set(small.tokens("gpt2-docs-quick-smoke").values()) == {2000}
+    assert suites["mine"].hosts["gpt2-docs-quick"].teachers == small.hosts["gpt2-docs-quick-smoke"].teachers
+    (tmp_path / "small.yaml").write_text("smoke_of: mien\n")
+    with pytest.raises(ValueError, match=r"small\.yaml: no suite 'mien'; did you mean 'mine'"):
+        config.load_suites(tmp_path)
+
+
+def test_the_embedded_suites_paths_are_where_they_were():
+    plan = load_plans()["embedded"]
+    assert str(plan.activations("gpt2-docs", "test")) == "results/embedded/gpt2-docs/activations/test"
+    assert str(plan.read("gpt2-docs", "relu", "test")) == "results/embedded/gpt2-docs/activations/test"
+    assert str(plan.sae("gpt2-docs", "relu", "rsae", 2)) == "results/embedded/gpt2-docs/relu/rsae/seed-2/sae"
+    assert str(plan.text_folder(None)) == "results/embedded/text"
+    assert not plan.from_hub
+    assert {p.name for p in plan.host_place("gpt2-docs").inputs} == set(HOST_FILES)

@@ -22,7 +22,7 @@ def best_rho(sae: SAE, data: Sequence[Tensor], rhos: Sequence[float]) -> tuple[S
     tried = {}
     for rho in rhos:
         refined = with_rho(sae, rho)
-        error = sum(float((x - refined.decode(refined.encode(x))).double().square().sum()) for x in data)
+        error = sum(float((x - refined.decode(refined.encode(x), x)).double().square().sum()) for x in data)
         tried[rho] = error / sum(map(len, data))
     best = min(tried, key=tried.__getitem__)
     facts = {"rho": best, "mse_sum_by_rho": {f"{rho:.3g}": mse for rho, mse in tried.items()}}
