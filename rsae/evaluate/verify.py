@@ -12,7 +12,7 @@ from rsae.sae import LINEAR, SAE
 Run = Callable[[Tensor], tuple[Tensor, Tensor]]  # x [n_tok, d_in] to (codes, x_hat)
 
 # the two run the same weights on the same numbers: only the rounding of float32 may differ
-AGREEMENT = {"l0": 1e-3, "explained_variance": 1e-4, "delta_ce": 1e-4}  # l0 relative, the others absolute
+AGREEMENT = 1e-3, 1e-4, 1e-4  # of l0, of the residual share, of delta_ce; relative where they exceed 1
 
 
 class Figures(NamedTuple):
@@ -67,11 +67,11 @@ def misses(found: Figures, published: Mapping[str, Mapping[str, float]]) -> list
 
 def disagreements(found: Figures, peer: Figures) -> list[str]:
     """Where the settled SAE and sae_lens's differ by more than rounding."""
-    allowed = AGREEMENT | {"l0": AGREEMENT["l0"] * max(1.0, peer.l0)}
+    sizes = peer.l0, 1 - peer.explained_variance, peer.delta_ce
     return [
         f"{name} is {a:.6g} here and {b:.6g} through sae_lens"
-        for name, a, b in zip(Figures._fields, found, peer, strict=True)
-        if not abs(a - b) <= allowed[name]
+        for name, a, b, size, allowed in zip(Figures._fields, found, peer, sizes, AGREEMENT, strict=True)
+        if not abs(a - b) <= allowed * max(1.0, abs(size))
     ]
 
 
