@@ -34,6 +34,7 @@ class Hub:
     def __init__(self) -> None:
         self.repos: dict[tuple[str, str], dict[str, Path]] = {}
         self.main: dict[tuple[str, str], str] = {}
+        self.revisions: dict[tuple[str, str], dict[str, str]] = {}  # names other than main, with their commits
         self.gated: set[str] = set()
         self.aliases: dict[str, str] = {}
         self.faults: dict[tuple[str, str], list[Fault]] = {}  # by (method, end of path)
@@ -119,7 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         if commits is None:
             return self._error(404, "RepoNotFound")
         main = self.hub.main[kind, self.hub.aliases.get(repo, repo)]
-        commit = main if revision in (None, "main") else revision
+        named = self.hub.revisions.get((kind, self.hub.aliases.get(repo, repo)), {})
+        commit = main if revision in (None, "main") else named.get(revision, revision)
         if commit not in commits:
             return self._error(404, "RevisionNotFound")
         return commit, commits[commit]

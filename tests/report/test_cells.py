@@ -115,3 +115,13 @@ def test_the_interval_covers_as_often_as_it_says():
         low, high = interval(x.mean(), (w @ x) / 80)
         covered += low <= 1 <= high
     assert 0.89 <= covered / 300 <= 0.98
+
+
+def test_a_pair_without_numbers_is_named_with_its_reason():
+    from rsae.report.tables import not_run
+
+    text = not_run({"gemma-2-2b/relu": "gated: set HF_TOKEN"})
+    assert [cell.strip() for cell in text.splitlines()[-1].split("|")[1:-1]] == [
+        "gemma-2-2b", "relu", "not run", "gated: set HF_TOKEN",
+    ]  # fmt: skip
+    assert not_run({}) == ""

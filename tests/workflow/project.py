@@ -34,15 +34,15 @@ class Project:
             pytest.fail(f"{' '.join(command)} failed\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
         return done
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.call("snakemake", *arguments, check=check)
+    def snakemake(self, *arguments: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.call("snakemake", *arguments, check=check, **env)
 
-    def rsae(self, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-        return self.call(sys.executable, "-m", "rsae", *arguments, check=check)
+    def rsae(self, *arguments: str, check: bool = False, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.call(sys.executable, "-m", "rsae", *arguments, check=check, **env)
 
-    def planned(self, *targets: str) -> set[str]:
+    def planned(self, *targets: str, **env: str) -> set[str]:
         """The stage commands that a dry run would execute, without redirections."""
-        done = self.snakemake(*targets, "--dry-run", "--printshellcmds")
+        done = self.snakemake(*targets, "--dry-run", "--printshellcmds", **env)
         commands = re.findall(
             r"^\s*Shell command: .*?python -m rsae (.*?)(?: 2?>.*)?$", done.stdout + done.stderr, re.M
         )

@@ -15,9 +15,9 @@ rule text:
         text=r"text(/[\w.-]+)?",  # the suite's text, or one by name
     params:
         made_by=lambda w: PLANS[w.suite].text(w.text[5:]).fingerprint,
-        which=lambda w: f"--name {w.text[5:]}" if w.text[5:] else "",
+        which=lambda w: f"{w.suite} --name {w.text[5:]}" if w.text[5:] else w.suite,
     shell:
-        "python -m rsae text --suite {wildcards.suite} {params.which} > {log} 2>&1"
+        "python -m rsae text --suite {params.which} > {log} 2>&1"
 
 
 rule tokens:
