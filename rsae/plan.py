@@ -382,7 +382,7 @@ class Plan:
         entry, seed = self.teacher(host, teacher), self.suite.seeds[0]
         grid = _pick("grid of the arm", arm, entry.grids)
         job = self.finetune(host, teacher, arm, [seed])
-        tuning, out = self.activations(host, "tuning"), self.tuning_file(host, teacher, arm)
+        tuning, out = self.read(host, teacher, "tuning"), self.tuning_file(host, teacher, arm)
         kept = ("definition", "kind", "steps", "batch", "slow_lr", "decay_share", "objective")
         return Job(
             "tune_arm",

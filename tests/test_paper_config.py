@@ -43,9 +43,8 @@ def test_releases_are_what_sae_lens_itself_says(host, teacher):
         if stated != nothing:
             assert figure is not None
             assert figure.value == stated
-    centred = (
-        (known.config_overrides or {}).get("model_from_pretrained_kwargs", {}).get("center_writing_weights", False)
-    )
+    overrides: Any = known.config_overrides or {}
+    centred = overrides.get("model_from_pretrained_kwargs", {}).get("center_writing_weights", False)
     assert PLAN.site(PLAN.address(host, teacher)).center_writing_weights == centred
 
 

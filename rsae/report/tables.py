@@ -1,7 +1,7 @@
 """Markdown tables that a person reads: reconstruction, downstream, win / tie / loss."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 

@@ -42,7 +42,7 @@ def judged(kind, bos):
     splice = Replacement(["sae"], lambda x: [ours.decode(ours.encode(x), x)])
     down = downstream_sums(host, rows, 8, [zero, splice])
     x = host.capture(ids)[:, int(bos) :].reshape(-1, 128)
-    rec = reconstruction_sums(ours, [(np.repeat(np.arange(8), CTX - bos), x)], x.double().mean(0), 8, hard=False)
+    rec = reconstruction_sums(ours, [(np.repeat(np.arange(8), CTX - bos), x)], x.double().mean(0), 8)["raw"]
     n = down.n_pred.sum()
     clean, spliced, zeroed = (s.sum() / n for s in (down.ce_clean, down.spliced["sae"].ce, down.spliced["zero"].ce))
     mine = {

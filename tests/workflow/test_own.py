@@ -1,6 +1,7 @@
 """One's own host, text and SAE by the README's example, word for word, to the tables."""
 
 import re
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -22,7 +23,7 @@ def own(tmp_path_factory) -> Project:
     (project.folder / "config/suites/mine.yaml").write_text(found[1])
     assert len(found[1].splitlines()) <= 20
     torch.manual_seed(0)
-    sizes = {"hidden_size": D_IN, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes: Any = {"hidden_size": D_IN, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=2048, num_key_value_heads=2, initializer_range=0.3, **sizes))
     model.save_pretrained(project.folder / "my/model")
     load_tokenizer("assets/embedded/host").save_pretrained(project.folder / "my/model")
