@@ -42,7 +42,7 @@ class Project:
 
     def planned(self, *targets: str, **env: str) -> set[str]:
         """The stage commands that a dry run would execute, without redirections."""
-        done = self.snakemake(*targets, "--dry-run", "--printshellcmds", **env)
+        done = self.snakemake(*targets, "--dry-run", "--printshellcmds", check=True, **env)
         commands = re.findall(
             r"^\s*Shell command: .*?python -m rsae (.*?)(?: 2?>.*)?$", done.stdout + done.stderr, re.M
         )
