@@ -253,6 +253,20 @@ def expect(suite: Suite, results: Results = RESULTS) -> None:
     regression.renew(plan.cells_file(), plan.expected_file())
 
 
+@app.command()
+def push(
+    sae_dir: Annotated[Path, typer.Argument(help="Folder with cfg.json and sae_weights.safetensors.")],
+    repo: Annotated[str, typer.Argument(help="Repository on the hub, such as me/my-saes; made if there is none.")],
+    place: Annotated[str | None, typer.Option(help="Folder in the repository; the arm's name if left out.")] = None,
+    cells: Annotated[Path | None, typer.Option(help="cells.csv with its numbers; found by itself in results/.")] = None,
+    private: Annotated[bool, typer.Option(help="Make the repository private, if it is made.")] = False,
+) -> None:
+    """Upload an SAE with a model card; the token is read from the environment variable HF_TOKEN."""
+    from rsae.push import push
+
+    print(push(sae_dir, repo, place, cells, private))
+
+
 @app.command("train-text")
 def train_text(results: Results = RESULTS) -> None:
     """Documents of every split, as the embedded host and teachers were trained on."""
