@@ -113,12 +113,13 @@ class SAE(nn.Module):
 
     def preactivations(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
         """h, in activation units."""
-        x = self._normalised(x)
+        x = self.normalised(x)
         # (x - b_dec) W = x W - b_dec W: the bias is folded so that x is read once
         bias = self.b_enc - self.b_dec @ self.W_enc if self.apply_b_dec_to_input else self.b_enc
         return torch.addmm(bias, x, self.W_enc)
 
-    def _normalised(self, x: Tensor) -> Tensor:
+    def normalised(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_in"]:
+        """What the encoder reads: x, or x without its mean in units of its std."""
         if self.normalize_activations == "none":
             return x
         mean, std = _moments(x)
@@ -132,7 +133,7 @@ class SAE(nn.Module):
     def refined(self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """The refinement's codes, from the gate's codes ``z0``."""
         assert self.refine is not None
-        return self.refine(self._normalised(x) - self.b_dec, z0, self.W_dec)
+        return self.refine(self.normalised(x) - self.b_dec, z0, self.W_dec)
 
     def hard(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """Codes with everything outside the declared support set to exactly 0."""
