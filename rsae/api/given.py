@@ -1,5 +1,6 @@
 """What a caller hands over: an SAE in any form, activations or token ids, and their splits."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,12 +47,12 @@ def teacher_of(given: Any) -> tuple[SAE, dict[str, Any]]:
         teacher, metadata = teachers.settled(given), given.cfg.metadata.to_dict()
     if teacher.refine is not None or teacher.gate.architecture not in KINDS:
         raise ValueError("this SAE has been upgraded already; start from a ReLU, JumpReLU or TopK SAE")
-    return teacher, {k: metadata[k] for k in ABOUT_THE_SITE if metadata.get(k) is not None}
+    return copy.deepcopy(teacher).cpu(), {k: metadata[k] for k in ABOUT_THE_SITE if metadata.get(k) is not None}
 
 
 def activations_of(data: Any, documents: Any, host: Any, hook: str | None) -> tuple[Tensor, np.ndarray | None]:
     """Activations [n_tok, d_in] in fp32 and the document of each, None where nobody says."""
-    data = torch.as_tensor(data)
+    data = torch.as_tensor(data).detach().cpu()
     if data.ndim != 2:
         raise ValueError(
             f"data must be activations [n_tok, d_in] or token ids [n_row, len], got shape {tuple(data.shape)}"
@@ -59,13 +60,13 @@ def activations_of(data: Any, documents: Any, host: Any, hook: str | None) -> tu
     if data.is_floating_point():
         if documents is not None and len(documents) != len(data):
             raise ValueError(f"documents has {len(documents)} entries for {len(data)} activations")
-        return data.float().cpu(), None if documents is None else np.unique(documents, return_inverse=True)[1]
+        return data.float(), None if documents is None else np.unique(documents, return_inverse=True)[1]
     if host is None or hook is None:
         raise ValueError("token ids need `host`, a folder with a Hugging Face model, and `hook`, the SAE's site in it")
     from rsae.hosts import Host
 
     model, bos = Host(host, hook), bool((data[:, 0] == data[0, 0]).all())
-    x = torch.cat([model.capture(rows) for rows in data.long().cpu().split(32)])[:, int(bos) :]
+    x = torch.cat([model.capture(rows) for rows in data.long().split(32)])[:, int(bos) :]
     return x.reshape(-1, x.shape[2]), np.repeat(np.arange(len(x)), x.shape[1])
 
 

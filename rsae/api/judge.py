@@ -16,14 +16,16 @@ from rsae.report.metrics import RECONSTRUCTION
 from rsae.sae import SAE
 
 
-def columns(sae: SAE, split: Split, mean: Tensor, hard: bool) -> dict[str, np.ndarray]:
-    """Per-document sums on hard or raw codes, as metrics read them."""
+def columns(sae: SAE, split: Split, mean: Tensor) -> dict[str, dict[str, np.ndarray]]:
+    """Per-document sums of ``raw`` and ``hard`` codes, as metrics read them."""
     n_doc = int(split.document.max()) + 1
     starts = range(0, len(split.x), CHUNK)
     pieces = ((split.document[i : i + CHUNK], split.x[i : i + CHUNK]) for i in starts)
-    found = reconstruction_sums(sae, pieces, mean, n_doc, hard)._asdict()
     widths = {"d_in": np.full(n_doc, sae.d_in), "d_sae": np.full(n_doc, sae.d_sae)}
-    return {**found, **widths, "fired": found["fired"].astype(np.uint8)}
+    return {
+        support: {**found._asdict(), **widths, "fired": found.fired.astype(np.uint8)}
+        for support, found in reconstruction_sums(sae, pieces, mean, n_doc).items()
+    }
 
 
 def mse(pair: Pair, arm: str) -> float:
@@ -33,12 +35,11 @@ def mse(pair: Pair, arm: str) -> float:
 
 def judged(contestants: Mapping[str, SAE], test: Split, mean: Tensor) -> dict[sums.Cell, dict[str, np.ndarray]]:
     """Sums of every contestant on both kinds of codes."""
-    found: dict[sums.Cell, dict[str, np.ndarray]] = {}
-    for name, sae in contestants.items():
-        raw = columns(sae, test, mean, hard=False)
-        found[sums.Cell(name, 0, "raw")] = raw
-        found[sums.Cell(name, 0, "hard")] = raw if sae.eps == 0 else columns(sae, test, mean, hard=True)
-    return found
+    return {
+        sums.Cell(name, 0, support): found
+        for name, sae in contestants.items()
+        for support, found in columns(sae, test, mean).items()
+    }
 
 
 def table(pair: Pair, order: Sequence[str]) -> str:

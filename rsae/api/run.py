@@ -193,7 +193,7 @@ def _best_of(
         sae = copy.deepcopy(start).to(device)
         outcome = finetune(sae, data, Settings(**setting), seed, f"fine-tune {name}", gate_path=kernels.path())
         _settle(sae.cpu(), teacher, splits["threshold"])
-        sums = judge.columns(sae, held_out, held_out.x.double().mean(0), hard=True)
+        sums = judge.columns(sae, held_out, held_out.x.double().mean(0))["hard"]
         ones = np.ones((1, len(sums["n_tok"])))
         judged.append({m: float(RECONSTRUCTION[m].value(sums, ones)[0]) for m in ("mse_sum", "l0")})
         tried.append((sae, {**setting, **judged[-1], "seconds": outcome.seconds}))
