@@ -1,4 +1,4 @@
-"""Entry point of ``python -m rsae``."""
+"""Entry point of ``python -m rsae``, and of ``rsae`` where the package is installed."""
 
 import os
 
@@ -12,4 +12,5 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from rsae.cli import main  # noqa: E402
 
-main()
+if __name__ == "__main__":
+    main()

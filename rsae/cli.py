@@ -253,6 +253,45 @@ def expect(suite: Suite, results: Results = RESULTS) -> None:
     regression.renew(plan.cells_file(), plan.expected_file())
 
 
+@app.command()
+def upgrade(
+    teacher: Annotated[str, typer.Option(help="Folder of an SAE, or a release of sae_lens together with --sae-id.")],
+    host: Annotated[str, typer.Option(help="Folder of the Hugging Face model that the SAE reads, or its name.")],
+    text: Annotated[Path, typer.Option(help="Documents: .jsonl with the key `text`, or plain text in paragraphs.")],
+    out: Annotated[Path, typer.Option(help="Folder for sae/, cells.csv and run-card.json.")],
+    sae_id: Annotated[str | None, typer.Option(help="SAE within the release.")] = None,
+    hook: Annotated[str | None, typer.Option(help="Site in the host; what the SAE says, if left out.")] = None,
+    gate: Annotated[str, typer.Option(help="resolvent (ours) or rational (the paper's).")] = "resolvent",
+    steps: Annotated[int, typer.Option(help="Batches of each fine-tune; 0 trains nothing.")] = 300,
+    batch: Annotated[int, typer.Option(help="Tokens of a batch.")] = 512,
+    ctx: Annotated[int, typer.Option(help="Tokens of a row, BOS included.")] = 128,
+    bos: Annotated[bool, typer.Option(help="Whether rows begin with BOS.")] = True,
+    max_tok: Annotated[int, typer.Option(help="Tokens of text, at most; all are kept in memory.")] = 200_000,
+) -> None:
+    """Upgrade one SAE on a text of your own; prints teacher, control and upgraded side by side."""
+    from rsae.api.shell import run
+    from rsae.stages.common import set_up_torch
+
+    set_up_torch()
+    settings = {"gate": gate, "steps": steps, "batch": batch}
+    print(run(teacher, sae_id, host, text, out, hook=hook, ctx=ctx, bos=bos, max_tok=max_tok, **settings))
+    print(f"\nwritten: {out}/sae, {out}/cells.csv, {out}/run-card.json")
+
+
+@app.command()
+def push(
+    sae_dir: Annotated[Path, typer.Argument(help="Folder with cfg.json and sae_weights.safetensors.")],
+    repo: Annotated[str, typer.Argument(help="Repository on the hub, such as me/my-saes; made if there is none.")],
+    place: Annotated[str | None, typer.Option(help="Folder in the repository; the arm's name if left out.")] = None,
+    cells: Annotated[Path | None, typer.Option(help="cells.csv with its numbers; found by itself in results/.")] = None,
+    private: Annotated[bool, typer.Option(help="Make the repository private, if it is made.")] = False,
+) -> None:
+    """Upload an SAE with a model card; the token is read from the environment variable HF_TOKEN."""
+    from rsae.push import push
+
+    print(push(sae_dir, repo, place, cells, private))
+
+
 @app.command("train-text")
 def train_text(results: Results = RESULTS) -> None:
     """Documents of every split, as the embedded host and teachers were trained on."""

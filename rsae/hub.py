@@ -6,11 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_hf_file_metadata,
+    get_token,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -111,6 +120,36 @@ def ask(repo: str, revision: str, kind: Kind = "model") -> Listing:
         return Listing(str(info.sha), entries)
 
     return patiently(call, repo, revision, None)
+
+
+def upload(folder: Path, repo: str, private: bool, message: str) -> str:
+    """Every file of ``folder`` to the model repository ``repo``, made if there is none; the commit's hash.
+
+    Raises:
+        UnreachableError: there is no network.
+        ValueError: no token, one that may not write, or a hub that refuses; no message holds the token.
+    """
+    if get_token() is None:
+        raise ValueError(f"nothing was uploaded: put a token that may write into the environment variable {VARIABLE}")
+
+    def call() -> str:
+        try:
+            HfApi().create_repo(repo, private=private, exist_ok=True)
+            return HfApi().upload_folder(repo_id=repo, folder_path=folder, commit_message=message).oid
+        except HfHubHTTPError as error:
+            if error.response.status_code in (401, 403):
+                raise ValueError(
+                    f"the hub does not let this token write to {repo}; check the name, and that {VARIABLE} holds a"
+                    " token with write access"
+                ) from None
+            raise
+        except RuntimeError as error:  # huggingface_hub's word for a large file that failed; the reason is its cause
+            raise (error.__cause__ or error) from None
+
+    try:
+        return patiently(call, repo, "main", None)
+    except HFValidationError as error:
+        raise ValueError(f"{repo!r} is no name of a repository: {_short(error)}") from None
 
 
 def patiently(call: Callable[[], T], repo: str, revision: str, name: str | None) -> T:

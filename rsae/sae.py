@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,7 +19,9 @@ from rsae.gates.restore import restore
 from rsae.refine.base import Refinement
 
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
-REFINED = "rsae_refined"
+ARCHITECTURE = "rsae"  # what sae_lens knows once rsae.saelens is imported; holds any gate and any refinement
+NATIVE = ("standard", "jumprelu", "topk")  # gates that sae_lens has itself
+NEEDS = "sae_lens knows this architecture after `import rsae.saelens`; rsae/standalone.py reads it with torch alone"
 LINEAR = ("W_enc", "b_enc", "W_dec", "b_dec")
 SAE_LENS_FORMAT = "6.54.12"  # the version of sae_lens whose file format this is
 Normalization = Literal["none", "layer_norm"]  # sae_lens's words
@@ -110,12 +113,13 @@ class SAE(nn.Module):
 
     def preactivations(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
         """h, in activation units."""
-        x = self._normalised(x)
+        x = self.normalised(x)
         # (x - b_dec) W = x W - b_dec W: the bias is folded so that x is read once
         bias = self.b_enc - self.b_dec @ self.W_enc if self.apply_b_dec_to_input else self.b_enc
         return torch.addmm(bias, x, self.W_enc)
 
-    def _normalised(self, x: Tensor) -> Tensor:
+    def normalised(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_in"]:
+        """What the encoder reads: x, or x without its mean in units of its std."""
         if self.normalize_activations == "none":
             return x
         mean, std = _moments(x)
@@ -129,15 +133,15 @@ class SAE(nn.Module):
     def refined(self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """The refinement's codes, from the gate's codes ``z0``."""
         assert self.refine is not None
-        return self.refine(self._normalised(x) - self.b_dec, z0, self.W_dec)
+        return self.refine(self.normalised(x) - self.b_dec, z0, self.W_dec)
 
     def hard(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """Codes with everything outside the declared support set to exactly 0."""
-        return z if self.eps == 0 else torch.where(self.strength(z) > self.eps, z, 0.0)
+        return cut(z, self.W_dec, self.eps)
 
     def strength(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """|z_j| · ‖W_dec,j‖: what feature j writes, in activation units (of the token's std under layer_norm)."""
-        return z.abs() * self.W_dec.norm(dim=1)
+        return strength(z, self.W_dec)
 
     def decode(
         self, z: Float[Tensor, "n_tok d_sae"], x: Float[Tensor, "n_tok d_in"] | None = None
@@ -155,19 +159,21 @@ class SAE(nn.Module):
         mean, std = _moments(x)
         return x_hat * std + mean
 
-    def save(self, folder: Path | str, metadata: dict[str, Any]) -> None:
-        """Write ``cfg.json`` and ``sae_weights.safetensors``; sae_lens reads non-rational ones as its own."""
-        tensors = {name: getattr(self, name) for name in LINEAR} | self.gate.tensors()
-        described = self.gate.described()
-        if self.refine is not None:
-            # under a name of its own: another reader must not take it for the bare gate
-            described = {"architecture": REFINED, "gate": described}
-            described["refinement"] = {"name": self.refine.name, **self.refine.settings()}
-            tensors |= self.refine.tensors()
-        for name, tensor in tensors.items():
-            if not bool(torch.isfinite(tensor).all()):
-                raise ValueError(f"{folder}: {name} is not finite; nothing was saved. Lower the learning rate")
-        cfg = {
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is saved, by its name in the file."""
+        linear = {name: getattr(self, name) for name in LINEAR}
+        refined = {} if self.refine is None else self.refine.tensors()
+        return {k: v.detach().contiguous() for k, v in (linear | self.gate.tensors() | refined).items()}
+
+    def cfg(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of ``cfg.json``.
+
+        An SAE whose gate sae_lens has itself is described in sae_lens's words; every other one as
+        :data:`ARCHITECTURE`, so that no reader takes it for a bare gate.
+        """
+        described = described_parts(self.gate, self.refine, self.eps)
+        needs = {} if described["architecture"] in NATIVE else {"needs": NEEDS}
+        return {
             **described,
             "d_in": self.d_in,
             "d_sae": self.d_sae,
@@ -177,13 +183,24 @@ class SAE(nn.Module):
             "normalize_activations": self.normalize_activations,
             "reshape_activations": "none",
             "support_eps": self.eps,
-            "metadata": {"sae_lens_version": SAE_LENS_FORMAT, **metadata},
+            "metadata": {"sae_lens_version": SAE_LENS_FORMAT, **needs, **metadata},
         }
+
+    def save(self, folder: Path | str, metadata: Mapping[str, Any]) -> None:
+        """Write ``cfg.json`` and ``sae_weights.safetensors``, in the layout of sae_lens.
+
+        Raises:
+            ValueError: a weight is not finite; nothing was saved.
+        """
+        tensors = self.tensors()
+        for name, tensor in tensors.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"{folder}: {name} is not finite; nothing was saved. Lower the learning rate")
         with replacing(folder) as temporary:
             temporary.mkdir()
             # bytes first: safetensors' own writer reports a full disk as an error of its own kind
-            (temporary / WEIGHTS).write_bytes(save({k: v.detach().contiguous() for k, v in tensors.items()}))
-            (temporary / CFG).write_text(json.dumps(cfg, indent=2, allow_nan=False) + "\n")
+            (temporary / WEIGHTS).write_bytes(save(tensors))
+            (temporary / CFG).write_text(json.dumps(self.cfg(metadata), indent=2, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, folder: Path | str) -> "SAE":
@@ -203,15 +220,14 @@ class SAE(nn.Module):
         except SafetensorError as error:
             raise ValueError(f"SAE {folder}: {WEIGHTS} is truncated or altered ({error})") from error
         try:
-            refined = cfg["architecture"] == REFINED
-            gate = restore(cfg["gate"] if refined else cfg, tensors)
+            gate, refine = restored_parts(cfg, tensors)
             sae = cls(
                 *(tensors[name] for name in LINEAR),
                 gate=gate,
                 apply_b_dec_to_input=cfg["apply_b_dec_to_input"],
                 normalize_activations=cfg["normalize_activations"],
                 eps=cfg.get("support_eps", 0.0),
-                refine=refinements.restore(cfg["refinement"], tensors) if refined else None,
+                refine=refine,
             )
         except KeyError as error:
             raise ValueError(f"SAE {folder}: {error.args[0]!r} is missing from {CFG} or {WEIGHTS}") from error
@@ -222,6 +238,36 @@ class SAE(nn.Module):
                 f"SAE {folder}: weights are {sae.d_in} x {sae.d_sae}, {CFG} says {cfg['d_in']} x {cfg['d_sae']}"
             )
         return sae
+
+
+def described_parts(gate: Gate, refine: Refinement | None, eps: float) -> dict[str, Any]:
+    """What ``cfg.json`` says of everything that is not linear; the paper's own gate lies flat in it."""
+    if refine is None and (gate.architecture == ARCHITECTURE or (gate.architecture in NATIVE and eps == 0)):
+        return gate.described()
+    refinement = None if refine is None else refine.described()
+    return {"architecture": ARCHITECTURE, "gate": gate.described(), "refinement": refinement}
+
+
+def restored_parts(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Gate, Refinement | None]:
+    """Inverse of :func:`described_parts`.
+
+    Raises:
+        KeyError, ValueError: see :func:`rsae.gates.restore.restore`.
+    """
+    gate = restore(cfg.get("gate") or cfg, tensors)
+    return gate, refinements.restore(cfg["refinement"], tensors) if cfg.get("refinement") else None
+
+
+def strength(z: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "n_tok d_sae"]:
+    """|z_j| · ‖W_dec,j‖."""
+    return z.abs() * W_dec.norm(dim=1)
+
+
+def cut(
+    z: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"], eps: float
+) -> Float[Tensor, "n_tok d_sae"]:
+    """Codes with everything that is not stronger than ``eps`` set to exactly 0; as they are where eps is 0."""
+    return z if eps == 0 else torch.where(strength(z, W_dec) > eps, z, 0.0)
 
 
 def _moments(x: Float[Tensor, "n_tok d_in"]) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,16 @@
 """A local hub on the loopback, and the cache that a real one would have left behind.
 
-Serves what huggingface_hub and datasets ask for, with faults on demand. It never leaves 127.0.0.1.
+Serves what huggingface_hub and datasets ask for, with faults on demand, and takes uploads. It never
+leaves 127.0.0.1.
 """
 
+import base64
 import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +35,8 @@ class Fault(NamedTuple):
 class Hub:
     """Repositories as {(kind, id): {revision: folder}}; ``faults`` are used up by requests that start and end so."""
 
-    def __init__(self) -> None:
+    def __init__(self, uploads: Path | None = None) -> None:
+        self.uploads = uploads  # folder for what is pushed
         self.repos: dict[tuple[str, str], dict[str, Path]] = {}
         self.main: dict[tuple[str, str], str] = {}
         self.revisions: dict[tuple[str, str], dict[str, str]] = {}  # names other than main, with their commits
@@ -41,6 +46,8 @@ class Hub:
         self.log: list[str] = []
         self.tokens: list[str] = []
         self.url = ""
+        self.created: list[dict[str, Any]] = []  # what create_repo was asked for
+        self.stored: dict[str, bytes] = {}  # large files by sha256, until a commit names them
 
     def add(self, repo: str, folder: Path, kind: str = "models", commit: str = COMMIT) -> None:
         """Serve ``folder`` as ``repo`` at ``commit``, which becomes ``main``."""
@@ -96,12 +103,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.log.append(f"{self.command} {path}")
         if token := self.headers.get("Authorization"):
             self.hub.tokens.append(token)
-        length = int(self.headers.get("Content-Length") or 0)
-        self.posted = self.rfile.read(length) if length else b""
+        self.posted = self._body()
         due = (f for (verb, end), f in self.hub.faults.items() if f and verb == self.command and path.endswith(end))
         fault = next((f.pop(0) for f in due), Fault())
         if fault.status != 200:
             self._send(fault.status, b"{}", dict(fault.headers))
+        elif self.command in ("POST", "PUT") and self._upload(path):
+            pass
         elif api := re.fullmatch(
             r"/api/(models|datasets)/(.+?)(?:/(revision|tree|paths-info|refs|parquet)(?:/([^/]+)(?:/(.+))?)?)?", path
         ):
@@ -112,7 +120,76 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._error(404, "EntryNotFound")
 
-    do_HEAD = do_POST = do_GET  # noqa: N815 (the names that http.server calls)
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 (the names that http.server calls)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _upload(self, path: str) -> bool:
+        """What writing takes: create, preupload, large files, commit; whether ``path`` is one of these."""
+        if stored := re.fullmatch(r"/stored/([0-9a-f]{64})", path):  # signed elsewhere: no token
+            assert hashlib.sha256(self.posted).hexdigest() == stored[1]
+            self.hub.stored[stored[1]] = self.posted
+            self._send(200, b"", {})
+            return True
+        if path == "/api/validate-yaml":
+            self._send(200, b'{"errors": [], "warnings": []}', {})
+            return True
+        create = path == "/api/repos/create"
+        repo = re.fullmatch(r"(?:/api/models)?/(.+?)(?:/(preupload|commit)/main|\.git/info/lfs/objects/batch)", path)
+        if not (create or repo):
+            return False
+        if not self.headers.get("Authorization"):
+            self._error(401, "Unauthorized")
+        elif create:
+            self._create(json.loads(self.posted))
+        elif repo and repo[2] == "preupload":
+            names = [f["path"] for f in json.loads(self.posted)["files"]]
+            modes = [{"path": n, "uploadMode": "lfs" if n.endswith(LFS) else "regular"} for n in names]
+            self._send(200, json.dumps({"files": [m | {"shouldIgnore": False} for m in modes]}).encode(), {})
+        elif repo and repo[2] == "commit":
+            self._commit(repo[1])
+        else:
+            objects = json.loads(self.posted)["objects"]
+            for o in objects:
+                o["actions"] = {"upload": {"href": f"{self.hub.url}/stored/{o['oid']}"}}
+            self._send(200, json.dumps({"transfer": "basic", "objects": objects}).encode(), {})
+        return True
+
+    def _create(self, asked: dict[str, Any]) -> None:
+        repo = f"{asked['organization']}/{asked['name']}"
+        exists = ("models", repo) in self.hub.repos
+        self.hub.created.append(asked)
+        if not exists:
+            self.hub.repos["models", repo] = {}
+        answer = {"url": f"{self.hub.url}/{repo}", "name": repo, "error": "You already created this model repo"}
+        self._send(409 if exists else 200, json.dumps(answer).encode(), {})
+
+    def _commit(self, repo: str) -> None:
+        """The files of ``main`` and those of the commit, in a folder of its own."""
+        commits = self.hub.repos["models", repo]
+        folder = Path(tempfile.mkdtemp(dir=self.hub.uploads))
+        if old := self.hub.main.get(("models", repo)):
+            shutil.copytree(commits[old], folder, dirs_exist_ok=True)
+        for line in self.posted.splitlines():
+            entry = json.loads(line)
+            value = entry["value"]
+            if entry["key"] != "header":
+                target = folder / value["path"]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                large = entry["key"] == "lfsFile"
+                target.write_bytes(self.hub.stored[value["oid"]] if large else base64.b64decode(value["content"]))
+        oid = hashlib.sha1(self.posted).hexdigest()
+        self.hub.add(repo, folder, commit=oid)
+        answer = {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.url}/{repo}/commit/{oid}"}
+        self._send(200, json.dumps(answer).encode(), {})
 
     def _find(self, kind: str, repo: str, revision: str | None) -> tuple[str, Path] | None:
         """Commit and folder; None after an error was sent."""

@@ -45,6 +45,7 @@ LAYERS = [
     ["rsae.plan"],
     ["rsae.studies"],
     ["rsae.stages"],
+    ["rsae.saelens", "rsae.standalone", "rsae.card", "rsae.push", "rsae.api"],
     ["rsae.cli", "rsae.__main__"],
 ]
 

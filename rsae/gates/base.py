@@ -29,6 +29,13 @@ class Gate(nn.Module):
         """What is saved in ``cfg.json``."""
         return {}
 
+    def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Gate | None":
+        """The gate g' of the same kind with g'(norm · h) = norm · g(h) feature by feature; None if there is none.
+
+        It is what the gate becomes when the norms of decoder rows are folded into the encoder.
+        """
+        return None
+
     def described(self) -> dict[str, Any]:
         """Architecture and settings: with :meth:`tensors`, all that it takes to restore the gate."""
         return {"architecture": self.architecture, **self.settings()}

@@ -62,6 +62,9 @@ class JumpReLU(Gate):
         # a threshold below zero lets no negative code through, as in sae_lens
         return _Jump.apply(h, self.threshold.clamp_min(0), self.bandwidth)  # type: ignore[return-value]
 
+    def stretched(self, norm: Float[Tensor, " d_sae"]) -> "JumpReLU":
+        return JumpReLU(self.threshold * norm, self.bandwidth)
+
     def count(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """1 where a feature is active; its gradient in the thresholds is a straight-through estimate."""
         return _Count.apply(h, self.threshold.clamp_min(0), self.bandwidth)  # type: ignore[return-value]

@@ -1,5 +1,7 @@
 """A polynomial that all features share."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -22,6 +24,9 @@ class Polynomial(Gate):
         for c in self.coefficients.flip(0):
             value = value * h + c
         return value
+
+    def settings(self) -> dict[str, Any]:
+        return {"degree": len(self.coefficients) - 1}
 
     def tensors(self) -> dict[str, Tensor]:
         return {"coefficients": self.coefficients}

@@ -71,6 +71,12 @@ class Rational(Gate):
             self.compiled,
         )
 
+    def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Rational":
+        """C_in and C_out times ``norm``: one of each per feature from here on.  [safe-Padé is not 1-homogeneous]"""
+        scales = [log.exp().expand_as(norm) * norm for log in (self.log_c_in, self.log_c_out)]
+        num, den = (c.detach().double().cpu().numpy() for c in (self.num, self.den))
+        return Rational(SafePade(num, den, self.center), scales[0], scales[1], self.tail)
+
     def tensors(self) -> dict[str, Tensor]:
         return {"num": self.num, "den": self.den, "c_in": self.log_c_in.exp(), "c_out": self.log_c_out.exp()}
 

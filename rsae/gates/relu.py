@@ -14,3 +14,6 @@ class ReLU(Gate):
 
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         return h.relu()
+
+    def stretched(self, norm: Float[Tensor, " d_sae"]) -> "ReLU":
+        return self  # max(s h, 0) = s max(h, 0)

@@ -27,6 +27,10 @@ class Rescaled(Gate):
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         return self.base(h) * self.log_scale.exp()
 
+    def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Rescaled | None":
+        base = self.base.stretched(norm)
+        return None if base is None else Rescaled(base, self.log_scale)
+
     def tensors(self) -> dict[str, Tensor]:
         return {"log_scale": self.log_scale} | {f"base.{k}": v for k, v in self.base.tensors().items()}
 

@@ -16,6 +16,35 @@ from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
 
 
+def shapes(cfg: Mapping[str, Any], d_sae: int) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor that the gate described by ``cfg`` saves, from ``cfg`` alone.
+
+    Raises:
+        KeyError: a setting is missing.
+        ValueError: no gate has that name.
+    """
+
+    def part(name: str) -> dict[str, tuple[int, ...]]:
+        return {f"{name}.{k}": shape for k, shape in shapes(cfg[name], d_sae).items()}
+
+    match cfg["architecture"]:
+        case "standard" | "topk":
+            return {}
+        case "jumprelu":
+            return {"threshold": (d_sae,)}
+        case "rsae":
+            (p, q), n = cfg["degree"], cfg["n_scales"]
+            return {"num": (p + 1,), "den": (q + 1,), "c_in": (n,), "c_out": (n,)}
+        case "polynomial":
+            return {"coefficients": (cfg["degree"] + 1,)}
+        case "rescaled":
+            return {"log_scale": (d_sae,)} | part("base")
+        case "supported":
+            return part("base") | part("curve")
+        case other:
+            raise ValueError(f"unknown architecture {other!r}")
+
+
 def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Gate:
     """The gate whose ``architecture`` and settings stand in ``cfg``.
 
@@ -25,7 +54,9 @@ def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Gate:
     """
 
     def part(name: str) -> Gate:
-        return restore(cfg[name], {k.removeprefix(f"{name}."): v for k, v in tensors.items()})
+        # its own alone: a gate of the same kind further out has tensors of the same names
+        own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+        return restore(cfg[name], own)
 
     match cfg["architecture"]:
         case "standard":
@@ -35,7 +66,7 @@ def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Gate:
         case "jumprelu":
             return JumpReLU(tensors["threshold"], cfg.get("jumprelu_bandwidth", 0.05))
         case "rsae":
-            num, den = (tensors[k].detach().double().numpy() for k in ("num", "den"))
+            num, den = (tensors[k].detach().double().cpu().numpy() for k in ("num", "den"))
             form = SafePade(num, den, cfg["center"])
             return Rational(form, tensors["c_in"], tensors["c_out"], cfg["tail"])
         case "polynomial":

@@ -35,6 +35,10 @@ class Supported(Gate):
         z = self.base(h)
         return (z + torch.where(z != 0, self.curve(h) - h, 0.0)).relu()
 
+    def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Supported | None":
+        base, curve = self.base.stretched(norm), self.curve.stretched(norm)
+        return None if base is None or curve is None else Supported(base, curve)
+
     def tensors(self) -> dict[str, Tensor]:
         parts = {"base": self.base, "curve": self.curve}
         return {f"{name}.{k}": v for name, part in parts.items() for k, v in part.tensors().items()}

@@ -10,6 +10,22 @@ from rsae.refine.resolvent import Resolvent
 from rsae.refine.steps import Steps
 
 
+def shapes(cfg: Mapping[str, Any], d_sae: int) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor that the refinement described by ``cfg`` saves, from ``cfg`` alone.
+
+    Raises:
+        KeyError: a setting is missing.
+        ValueError: no refinement has that name.
+    """
+    match cfg["name"]:
+        case "resolvent":
+            return {"log_rho": (d_sae,)}
+        case "steps":
+            return {"log_alpha": (cfg["n"],)}
+        case other:
+            raise ValueError(f"unknown refinement {other!r}")
+
+
 def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Refinement:
     """The refinement whose ``name`` and settings stand in ``cfg``.
 

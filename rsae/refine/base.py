@@ -15,7 +15,7 @@ class Refinement(nn.Module):
     the active decoder rows. It never adds a feature, so L0 can only fall.
     """
 
-    name: ClassVar[str]
+    method: ClassVar[str]
 
     @abstractmethod
     def forward(
@@ -30,6 +30,21 @@ class Refinement(nn.Module):
     def settings(self) -> dict[str, Any]:
         """What is saved in ``cfg.json``."""
         return {}
+
+    def described(self) -> dict[str, Any]:
+        """Name and settings: with :meth:`tensors`, all that it takes to restore the refinement."""
+        return {"name": self.method, **self.settings()}
+
+    def stretched(self, norm: Tensor) -> "Refinement":
+        """The refinement that does the same for decoder rows W_dec / norm; ``norm`` is [d_sae] or [].
+
+        Holds for codes norm · z (rows' norms folded into the encoder), and for the codes as they are
+        where ``norm`` is a scalar by which activations are divided too.
+
+        Raises:
+            NotImplementedError: no refinement of this kind does the same.
+        """
+        raise NotImplementedError(f"decoder norms cannot be folded into the refinement {self.method!r}")
 
     def slow_parameters(self) -> list[nn.Parameter]:
         """Parameters that train at the rate of a gate's shape parameters."""

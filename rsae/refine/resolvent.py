@@ -29,7 +29,7 @@ class Resolvent(Refinement):
             tell their codes apart.
     """
 
-    name = "resolvent"
+    method = "resolvent"
 
     def __init__(self, log_rho: Float[Tensor, " d_sae"], rectify: bool = True) -> None:
         super().__init__()
@@ -41,6 +41,10 @@ class Resolvent(Refinement):
     ) -> Float[Tensor, "n_tok d_sae"]:
         z = Solve.apply(x, z0, W_dec, self.log_rho.exp())
         return z.relu() if self.rectify else z  # type: ignore[union-attr]
+
+    def stretched(self, norm: Tensor) -> "Resolvent":
+        # N⁻¹(D Dᵀ + rho)N⁻¹ = D'D'ᵀ + rho N⁻² with D' = N⁻¹D
+        return Resolvent(self.log_rho - 2 * norm.log(), self.rectify)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"log_rho": self.log_rho}

@@ -16,7 +16,7 @@ class Steps(Refinement):
     (line search: alpha = ‖g‖² / ‖Dᵀg‖² along the gradient g), and nothing is trained.
     """
 
-    name = "steps"
+    method = "steps"
 
     def __init__(self, log_alpha: Float[Tensor, " n"], exact: bool = False) -> None:
         super().__init__()
@@ -39,8 +39,15 @@ class Steps(Refinement):
     def tensors(self) -> dict[str, Tensor]:
         return {"log_alpha": self.log_alpha}
 
+    def stretched(self, norm: Tensor) -> "Steps":
+        if not torch.allclose(norm, norm.mean()):
+            raise NotImplementedError(
+                "one step length serves all features: decoder norms that differ cannot be folded into `steps`"
+            )
+        return Steps(self.log_alpha + 2 * norm.mean().log(), self.exact)
+
     def settings(self) -> dict[str, Any]:
-        return {"exact": self.exact}
+        return {"n": len(self.log_alpha), "exact": self.exact}
 
     def slow_parameters(self) -> list[nn.Parameter]:
         return [] if self.exact else [self.log_alpha]

@@ -1,6 +1,6 @@
 """The long table: one row per number."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ def read_pair(host: str, teacher: str, reconstruction: Path, downstream: Path, s
     return Pair(host, teacher, {cell: left[cell] | right[cell] for cell in left}, seed)
 
 
-def rows(suite: str, pair: Pair) -> Iterator[dict[str, object]]:
+def rows(suite: str, pair: Pair, metrics: Sequence[str] = tuple(METRICS)) -> Iterator[dict[str, object]]:
     """All rows of a pair.
 
     Raises:
@@ -74,7 +74,8 @@ def rows(suite: str, pair: Pair) -> Iterator[dict[str, object]]:
     """
     weights = pair.weights()
     for cell, columns in pair.cells.items():
-        for name, metric in METRICS.items():
+        for name in metrics:
+            metric = METRICS[name]
             values = metric.value(columns, weights)
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} of {pair.host}/{pair.teacher}/{cell} is not finite; nothing is tabled")
@@ -109,19 +110,21 @@ class Comparison(NamedTuple):
     p: float  # two-sided, from the bootstrap's standard error
 
 
-def comparisons(pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft")) -> Iterator[Comparison]:
+def comparisons(
+    pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft"), metrics: Sequence[str] = COMPARED
+) -> Iterator[Comparison]:
     """Every arm against each baseline on what the paper counts; win or loss when 0 is excluded."""
     weights = pair.weights()
     arms = list(dict.fromkeys(c.arm for c in pair.cells))
 
     for support in ("raw", "hard"):
-        values = {(a, m): pair.averaged(a, support, m, weights) for a in arms for m in COMPARED}
+        values = {(a, m): pair.averaged(a, support, m, weights) for a in arms for m in {*metrics, "l0"}}
         for baseline in baselines:
             for arm in arms:
                 if arm in ("teacher", baseline) or baseline not in arms:
                     continue
                 denser = {b: _above(values[arm, "l0"], values[b, "l0"]) for b in {"teacher", baseline}}
-                for metric in COMPARED:
+                for metric in metrics:
                     reference = values[baseline, metric]
                     difference = values[arm, metric] - reference
                     low, high = interval(difference[0], difference[1:])
@@ -143,6 +146,6 @@ def _above(values: np.ndarray, reference: np.ndarray) -> bool:
     return bool(interval(difference[0], difference[1:])[0] > ROUNDING * reference[0])
 
 
-def frame(suite: str, pairs: list[Pair]) -> pd.DataFrame:
+def frame(suite: str, pairs: list[Pair], metrics: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:
     """``cells.csv`` as a data frame."""
-    return pd.DataFrame([r for pair in pairs for r in rows(suite, pair)], columns=list(COLUMNS))
+    return pd.DataFrame([r for pair in pairs for r in rows(suite, pair, metrics)], columns=list(COLUMNS))

@@ -34,15 +34,50 @@ def load(
     weights = _read(path, layout or detect(path), kind, what)._replace(**(stated or {}))
     if weights.kind != kind:
         raise ValueError(f"{what} has a {weights.kind} gate, the config says kind: {kind}; correct one of them")
+    sae = _checked(weights, what, bandwidth)
+    if sae.d_in != d_in:
+        raise ValueError(f"{what} expects d_in={sae.d_in}, the activations have {d_in}; wrong hook or host?")
+    return sae
+
+
+def settled(source: Any, what: str = "the given SAE", bandwidth: float = 0.05) -> SAE:
+    """sae_lens's object ``source`` as a teacher, the same function.
+
+    Raises:
+        ValueError: a gate or a normalisation that is not supported, or weights that are not finite.
+    """
+    return _checked(sae_lens_layout.weights(source, what), what, bandwidth)
+
+
+def load_any(path: Path | str) -> tuple[SAE, dict[str, Any]]:
+    """A local folder of any supported layout whose files say their gate, and the owner's metadata where there is some.
+
+    Raises:
+        ValueError: see :func:`load`; or a lone checkpoint, which does not say its gate.
+    """
+    path, what = Path(path), f"teacher {path}"
+    match detect(path):
+        case "sae_lens":
+            opened = sae_lens_layout.open_sae(path, what)
+            return settled(opened, what), opened.cfg.metadata.to_dict()
+        case "gemma_scope":
+            return _checked(gemma_scope.read(path, what), what, 0.05), {}
+        case _ if path.is_file():
+            raise ValueError(
+                f"{what} is a lone checkpoint, which does not say its gate; load it with rsae.teachers.load(path, kind,"
+                " d_in) and hand over what you get"
+            )
+        case _:
+            return _checked(dictionary_learning.read(path, what, "relu"), what, 0.05), {}  # the folder says its class
+
+
+def _checked(weights: Weights, what: str, bandwidth: float) -> SAE:
     if weights.input_scale != weights.input_scale:
         raise ValueError(
             f"{what} was trained on activations scaled to an expected norm of sqrt(d_in), and the factor is not in its"
             " files; set `input_scale` for this teacher"
         )
-    sae = settle(weights, what, bandwidth)
-    if sae.d_in != d_in:
-        raise ValueError(f"{what} expects d_in={sae.d_in}, the activations have {d_in}; wrong hook or host?")
-    return sae
+    return settle(weights, what, bandwidth)
 
 
 def _read(path: Path, layout: Layout, kind: Kind, what: str) -> Weights:

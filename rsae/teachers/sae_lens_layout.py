@@ -40,9 +40,17 @@ def read(folder: Path, what: str) -> Weights:
     """The weights of a sae_lens folder.
 
     Raises:
-        ValueError: see :func:`open_sae`; or a normalisation that is not linear and not a layer norm.
+        ValueError: see :func:`open_sae` and :func:`weights`.
     """
-    source = open_sae(folder, what)
+    return weights(open_sae(folder, what), what)
+
+
+def weights(source: Any, what: str) -> Weights:
+    """The weights of sae_lens's object ``source``.
+
+    Raises:
+        ValueError: a gate or a normalisation that the skeleton cannot hold.
+    """
     architecture = source.cfg.architecture()
     if architecture not in KINDS:
         refuse_unsupported(architecture, what)

@@ -1,0 +1,87 @@
+"""What a caller hands over: an SAE in any form, activations or token ids, and their splits."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsae import teachers
+from rsae.arms import Kind
+from rsae.sae import SAE
+
+SHARES = {"finetune": 0.5, "calibration": 0.1, "threshold": 0.1, "tuning": 0.1, "test": 0.2}
+BLOCK = 128  # tokens that stand for a document where documents are not given
+CHUNK = 2048  # tokens; times d_sae floats is the working memory
+# of a teacher's metadata, what holds for its upgrade too
+ABOUT_THE_SITE = (
+    "model_name", "model_from_pretrained_kwargs", "hook_name", "hook_head_index", "context_size", "prepend_bos",
+    "seqpos_slice", "dataset_path",
+)  # fmt: skip
+FEWEST = 20  # documents
+KINDS: dict[str, Kind] = {"standard": "relu", "jumprelu": "jumprelu", "topk": "topk"}
+
+
+class Split(NamedTuple):
+    """Activations of one split and the documents they come from, numbered from 0."""
+
+    x: Tensor  # [n_tok, d_in], fp32
+    document: np.ndarray  # [n_tok]
+
+    @property
+    def chunks(self) -> Sequence[Tensor]:
+        """:data:`CHUNK` tokens at a time."""
+        return self.x.split(CHUNK)
+
+
+def teacher_of(given: Any) -> tuple[SAE, dict[str, Any]]:
+    """The SAE in the skeleton, and what its owner wrote about it."""
+    if isinstance(given, SAE):
+        teacher, metadata = given, {}
+    elif isinstance(given, str | Path):
+        teacher, metadata = teachers.load_any(given)
+    else:
+        teacher, metadata = teachers.settled(given), given.cfg.metadata.to_dict()
+    if teacher.refine is not None or teacher.gate.architecture not in KINDS:
+        raise ValueError("this SAE has been upgraded already; start from a ReLU, JumpReLU or TopK SAE")
+    return copy.deepcopy(teacher).cpu(), {k: metadata[k] for k in ABOUT_THE_SITE if metadata.get(k) is not None}
+
+
+def activations_of(data: Any, documents: Any, host: Any, hook: str | None) -> tuple[Tensor, np.ndarray | None]:
+    """Activations [n_tok, d_in] in fp32 and the document of each, None where nobody says."""
+    data = torch.as_tensor(data).detach().cpu()
+    if data.ndim != 2:
+        raise ValueError(
+            f"data must be activations [n_tok, d_in] or token ids [n_row, len], got shape {tuple(data.shape)}"
+        )
+    if data.is_floating_point():
+        if documents is not None and len(documents) != len(data):
+            raise ValueError(f"documents has {len(documents)} entries for {len(data)} activations")
+        return data.float(), None if documents is None else np.unique(documents, return_inverse=True)[1]
+    if host is None or hook is None:
+        raise ValueError("token ids need `host`, a folder with a Hugging Face model, and `hook`, the SAE's site in it")
+    from rsae.hosts import Host
+
+    model, bos = Host(host, hook), bool((data[:, 0] == data[0, 0]).all())
+    x = torch.cat([model.capture(rows) for rows in data.long().split(32)])[:, int(bos) :]
+    return x.reshape(-1, x.shape[2]), np.repeat(np.arange(len(x)), x.shape[1])
+
+
+def split(x: Tensor, documents: np.ndarray | None, seed: int) -> dict[str, Split]:
+    """Disjoint by document. Given documents are shuffled; stretches of one text are not, for neighbours are alike."""
+    known = documents is not None
+    documents = documents if known else np.arange(len(x)) // BLOCK
+    n = int(documents.max()) + 1 if len(documents) else 0
+    if n < FEWEST:
+        raise ValueError(f"{n} documents are too few to train, to choose and to judge on; give at least {FEWEST}")
+    order = np.random.default_rng(seed).permutation(n) if known else np.arange(n)
+    edges = np.round(np.cumsum([0, *SHARES.values()]) * n).astype(int)
+    splits = {}
+    for name, start, stop in zip(SHARES, edges, edges[1:], strict=False):
+        rows = np.flatnonzero(np.isin(documents, order[start:stop]))
+        rows = rows[np.argsort(documents[rows], kind="stable")]  # a document's rows stand together
+        splits[name] = Split(x[torch.from_numpy(rows)], np.unique(documents[rows], return_inverse=True)[1])
+    return splits

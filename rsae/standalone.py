@@ -1,0 +1,60 @@
+"""An SAE of this project with torch and safetensors alone. One file: copy it wherever you need it."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+
+class SAE:
+    """Activations x [n_tok, d_in] to codes z = encode(x) [n_tok, d_sae] to x_hat = decode(z, x)."""
+
+    def __init__(self, folder):
+        self.cfg = json.loads(Path(folder, "cfg.json").read_text())
+        self.w = load_file(f"{folder}/sae_weights.safetensors")
+        self.normed = self.cfg["normalize_activations"] != "none"
+
+    def encode(self, x, codes="hard"):
+        """``codes="raw"`` leaves out the support rule |z_j| · ‖W_dec,j‖ > eps."""
+        cfg, w = self.cfg, self.w
+        x = (x - x.mean(1, True)) / (x.std(1, keepdim=True) + 1e-5) if self.normed else x
+        h = (x - w["b_dec"] * cfg["apply_b_dec_to_input"]) @ w["W_enc"] + w["b_enc"]
+        z: torch.Tensor = self.gate(cfg.get("gate") or cfg, h)
+        z = self.refine(cfg["refinement"], x - w["b_dec"], z) if cfg.get("refinement") else z
+        eps = cfg.get("support_eps", 0.0) * (codes == "hard")
+        return torch.where(z.abs() * w["W_dec"].norm(dim=1) > eps, z, 0.0) if eps else z
+
+    def decode(self, z, x):
+        """In the unit of ``x``, which gives mean and std back where the input was normalised."""
+        x_hat = z @ self.w["W_dec"] + self.w["b_dec"]
+        return x_hat * x.std(1, keepdim=True) + x.mean(1, True) if self.normed else x_hat
+
+    def gate(self, cfg, h, at=""):
+        """Codes from pre-activations, by the gate that ``cfg`` describes; its tensors' names begin with ``at``."""
+        part = {name: self.gate(cfg[name], h, f"{at}{name}.") for name in ("base", "curve") if name in cfg}
+        w = {k.removeprefix(at): v for k, v in self.w.items() if k.startswith(at)}
+        if cfg["architecture"] in ("standard", "jumprelu"):
+            return torch.where(h > w.get("threshold", h.new_zeros(1)).clamp_min(0), h, 0.0)
+        if cfg["architecture"] == "topk":
+            return torch.zeros_like(h).scatter(1, h.topk(cfg["k"]).indices, 1.0) * h.relu()
+        if cfg["architecture"] == "rescaled":
+            return part["base"] * w["log_scale"].exp()
+        if cfg["architecture"] == "supported":
+            return (part["base"] + torch.where(part["base"] != 0, part["curve"] - h, 0.0)).relu()
+        if cfg["architecture"] == "polynomial":
+            return sum(c * h**i for i, c in enumerate(w["coefficients"]))
+        t = h / w["c_in"]  # the paper's: C_out · P(u) / (1 + |A(u)|) at u = h / C_in - center
+        u = ((t.clamp(-1, 1) if cfg["tail"] else t) - cfg["center"]).double()
+        P, A = (sum(c * u**i for i, c in enumerate(w[name])) for name in ("num", "den"))
+        return (w["c_out"] * (P / (1 + abs(A)) + ((t - 1).relu() if cfg["tail"] else 0))).to(h.dtype)
+
+    def refine(self, cfg, x, z0):
+        """Better magnitudes on the support S of ``z0``: (D_S D_Sᵀ + rho) z = D_S x + rho z0, D the decoder's rows."""
+        if cfg["name"] != "resolvent":
+            raise ValueError(f"the refinement {cfg['name']!r} is a control arm and is read by the package rsae alone")
+        D, z = self.w["W_dec"], z0.clone()
+        for i, S in enumerate(z0 != 0):
+            rho = self.w["log_rho"][S].exp()
+            z[i, S] = torch.linalg.solve(D[S] @ D[S].T + rho.diag(), D[S] @ x[i] + rho * z0[i, S])
+        return z.relu() if cfg["rectify"] else z

@@ -1,0 +1,202 @@
+"""``rsae.upgrade`` on data whose best answer is known beforehand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import rsae
+from rsae import card
+from rsae.api.shell import read
+from rsae.cli import app
+from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.relu import ReLU
+from rsae.gates.topk import TopK
+from rsae.sae import SAE
+from rsae.tokenizers import load_tokenizer
+from rsae.upgrade.price import own_coefficient
+
+upgrade: Any = rsae.upgrade
+D_IN, D_SAE, K, N, DOCUMENTS = 16, 24, 2, 6000, 60
+
+
+def case(gate, together: bool, norm: float = 1.0):
+    """A teacher and noise-free activations made of K of its own decoder rows, whose codes lie in [1, 2].
+
+    Rows that are ``together`` overlap, so that correlations with them are not the codes; else they
+    are the axes, and the teacher is exact.
+    """
+    g = torch.Generator().manual_seed(0)
+    rows = torch.eye(D_IN)
+    if together:
+        rows = torch.randn(D_SAE, D_IN, generator=g)
+        rows = rows / rows.norm(dim=1, keepdim=True)
+    active = torch.rand(N, len(rows), generator=g).topk(K).indices
+    codes = torch.zeros(N, len(rows)).scatter(1, active, 1 + torch.rand(N, K, generator=g))
+    teacher = SAE(rows.T.clone(), torch.zeros(len(rows)), norm * rows, torch.zeros(D_IN), gate)
+    return teacher, codes @ rows, np.arange(N) // (N // DOCUMENTS)
+
+
+def test_overlapping_features_are_corrected_and_the_upgrade_says_so(tmp_path, capsys):
+    from sae_lens import SAE as SaeLensSAE
+
+    import rsae.saelens  # noqa: F401
+
+    teacher, x, documents = case(TopK(K), together=True)
+    found = upgrade(teacher, x, documents=documents, steps=30, lrs=[1e-4])
+    assert found.helped
+    assert found.verdict.startswith("The upgrade helped. On hard codes, resolvent: win against teacher:")
+    assert "win against teacher_ft" in found.verdict
+    told = capsys.readouterr().out
+    assert "teacher: l0" in told
+    assert "2 fine-tunes of 30 steps on" in told
+    # by hand, on all data: where the support is right, least squares is exact
+    z, refined = teacher.encode(x), found.arms["resolvent_init"].encode(x)
+    before, after = (float((x - c @ teacher.W_dec).square().sum(1).mean()) for c in (z, refined))
+    assert after < 0.7 * before
+    for words in ("teacher_ft", "resolvent_init", "raw", "hard", "held-out documents"):
+        assert words in str(found)
+    assert "1200 activations of 12 held-out documents" in found.table
+    found.save(tmp_path / "out")
+    theirs = SaeLensSAE.load_from_disk(tmp_path / "out/sae")
+    torch.testing.assert_close(theirs.encode(x[:50]), found.sae.encode(x[:50]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.to_sae_lens().encode(x[:50]), theirs.encode(x[:50]), rtol=1e-4, atol=1e-4)
+    run_card = json.loads((tmp_path / "out/run-card.json").read_text())
+    assert sum(run_card["n_tok"].values()) == N
+    numbers = card.measured(tmp_path / "out/sae")
+    assert numbers is not None
+    text = str(card.model_card(tmp_path / "out/sae", "me/sae", "resolvent", numbers))
+    assert "| **resolvent** | hard" in text.replace("  ", " ")
+    assert "| teacher_ft" in text
+
+
+def test_where_nothing_can_be_gained_it_says_so():
+    teacher, x, documents = case(TopK(K), together=False)
+    noisy = x + 0.01 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    found = upgrade(teacher, noisy, documents=documents, steps=5, lrs=[1e-4])
+    assert not found.helped
+    assert found.verdict.startswith("The upgrade did NOT help: keep the teacher.")
+
+
+def test_the_papers_gate_is_judged_on_hard_codes_and_an_untuned_one_has_no_control():
+    teacher, x, _ = case(ReLU(), together=False)
+    found = upgrade(teacher, x, gate="rational", steps=0)
+    assert set(found.arms) == {"teacher", "rsae_init"}
+    assert "control was not run" in found.verdict
+    assert found.sae.eps > 0
+    assert "stretches of 128 tokens" in found.facts["documents"]
+
+
+def test_token_ids_are_read_through_the_host():
+    tokenizer = load_tokenizer("assets/embedded/host")
+    ids = tokenizer("Return the sum of the array elements over a given axis. " * 60)["input_ids"][: 22 * 15]
+    rows = torch.cat([torch.zeros(22, 1, dtype=torch.long), torch.tensor(ids).reshape(22, 15)], 1)
+    where = {"host": "assets/embedded/host", "hook": "blocks.1.hook_resid_post"}
+    found = upgrade(Path("assets/embedded/teachers/topk"), rows, steps=0, **where)
+    assert sum(found.facts["n_tok"].values()) == 22 * 15  # BOS is left out
+    assert found.pair.n_doc == 4  # a fifth of the rows, rounded
+
+
+def test_the_same_from_the_shell(tmp_path):
+    found = (getattr(np, name).__doc__ for name in sorted(np.__all__))
+    text = [" ".join(doc.split())[:400] for doc in found if isinstance(doc, str) and len(doc) > 400][:60]
+    (tmp_path / "text.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in text))
+    arguments = f"""upgrade --teacher assets/embedded/teachers/topk --host assets/embedded/host
+        --text {tmp_path / "text.jsonl"} --out {tmp_path / "out"} --ctx 64 --steps 2 --batch 64 --max-tok 6000"""
+    done = CliRunner().invoke(app, arguments.split())
+    assert done.exit_code == 0, done.output
+    for words in (
+        "teacher: l0 24",
+        "6 fine-tunes of 2 steps",
+        "| teacher_ft",
+        "| resolvent ",
+        "The upgrade",
+        "written:",
+    ):
+        assert words in done.output
+    cfg = json.loads((tmp_path / "out/sae/cfg.json").read_text())
+    about = cfg["metadata"]
+    assert (about["arm"], about["hook_name"]) == ("resolvent", "blocks.1.hook_resid_post")
+    assert "l0" not in about  # the teacher's l0 is no claim of the upgraded SAE
+    with pytest.raises(ValueError, match="cannot be read"):
+        read(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"gate": "cubic"}, "one of resolvent, rational"),
+        ({"data": torch.randn(100, D_IN)}, "give at least 20"),
+        ({"data": torch.randn(N, 3)}, "expects d_in=16, the activations have 3"),
+        ({"data": torch.randn(4, 5, D_IN)}, r"got shape \(4, 5, 16\)"),
+        ({"data": 100 + torch.randn(N, D_IN)}, "explains nothing"),
+        ({"data": torch.zeros(4, 8, dtype=torch.long)}, "token ids need `host`"),
+        ({"documents": np.arange(5)}, "5 entries for 6000"),
+        ({"sae": Path("nowhere")}, "nowhere"),
+    ],
+)
+def test_a_mistake_is_one_sentence(change, says):
+    teacher, x, _ = case(TopK(K), together=True)
+    arguments = {"sae": teacher, "data": x} | change
+    with pytest.raises(ValueError, match=says) as caught:
+        upgrade(arguments.pop("sae"), arguments.pop("data"), **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_was_upgraded_is_not_upgraded_again():
+    from tests.upgraded import make
+
+    with pytest.raises(ValueError, match="upgraded already"):
+        upgrade(make("resolvent on topk"), torch.randn(N, 8))
+
+
+def test_the_price_of_an_l1_teacher_is_read_off_its_shrinkage():
+    # one feature, h = x: argmin over z of (x - n z)² + λ n z is z = (x - λ/2) / n for a row of norm n
+    n, price = 1.5, 0.6
+    W_dec = torch.tensor([[n]])
+    shrunk = SAE(torch.tensor([[1 / n]]), torch.tensor([-price / 2 / n]), W_dec, torch.zeros(1), ReLU())
+    x = torch.linspace(1, 3, 50)[:, None]
+    assert own_coefficient(shrunk, [x]) == pytest.approx(price, rel=1e-5)
+    assert own_coefficient(shrunk.with_gate(TopK(1)), [x]) == 0
+
+
+def test_the_price_of_a_jumprelu_teacher_is_read_off_its_thresholds():
+    # near theta, half the codes are on (residual 0) and half off (residual theta): 2 theta · theta / 2 = theta²
+    theta = 0.8
+    one = torch.ones(1, 1)
+    teacher = SAE(one, torch.zeros(1), one, torch.zeros(1), JumpReLU(torch.tensor([theta]), 0.02))
+    x = theta + torch.linspace(-0.5, 0.5, 10000)[:, None]
+    assert own_coefficient(teacher, [x]) == pytest.approx(theta**2, rel=0.02)
+
+
+def test_the_embedded_teachers_tell_the_price_they_were_trained_at():
+    """As in config/suites/controls.yaml; within a tenth, for they are near, not at, the end of their training."""
+    from rsae import teachers
+    from rsae.hosts import Host
+
+    found = (getattr(np, name).__doc__ for name in np.__all__)  # docstrings, as in the teachers' training
+    text = "\n".join(doc for doc in found if isinstance(doc, str))[:60000]
+    ids = load_tokenizer("assets/embedded/host")(text, add_special_tokens=False)["input_ids"]
+    rows = torch.tensor(ids[: len(ids) // 127 * 127]).reshape(-1, 127)
+    rows = torch.cat([torch.zeros(len(rows), 1, dtype=torch.long), rows], 1)
+    x = Host("assets/embedded/host", "blocks.1.hook_resid_post").capture(rows)[:, 1:].reshape(-1, 128)
+    for kind, stated in (("relu", 1.42), ("jumprelu", 0.448)):
+        teacher = teachers.load(f"assets/embedded/teachers/{kind}", kind, 128)
+        assert own_coefficient(teacher, [x]) == pytest.approx(stated, rel=0.1), kind
+
+
+def test_the_attribute_is_there_without_torch_and_the_package_behind_it_too():
+    code = "import sys, rsae; u = rsae.upgrade; assert callable(u); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    from rsae.upgrade import finetune
+
+    assert finetune.Settings
+    with pytest.raises(AttributeError, match="no attribute 'upgrad'"):
+        _ = rsae.upgrad
