@@ -13,8 +13,8 @@ from rsae.stages.trials import Trials
 
 SLACK = 1.01  # an l0 that is 1% off is not another l0; without it a rate would be dropped for a feature in 30 tokens
 RULE = (
-    "On tuning documents and hard codes: of the settings at which the arm has at most 1% more than the teacher's l0,"
-    " the one with the lowest mse; where there is none, the one with the lowest l0."
+    "On hard codes: of the settings at which the arm has at most 1% more than the teacher's l0 on threshold documents,"
+    " the one with the lowest mse on tuning documents; where there is none, the one with the lowest l0."
 )
 
 
@@ -43,12 +43,12 @@ def run(
         sae = spec.prepare(sae) if spec.prepare else sae
         tried.append({**setting, **trials.run(sae, setting, spec.trains)})
         print(tried[-1], flush=True)
-    best = choose(tried, reference["l0"])
+    best = choose(tried, reference["l0_threshold"])
     chosen = {name: best[name] for name in grid}
     write_json(out, {"rule": RULE, "teacher": reference, "chosen": chosen, "tried": tried, "fixed": fixed})
 
 
 def choose(tried: Sequence[Mapping[str, float]], l0: float) -> Mapping[str, float]:
-    """What :data:`RULE` picks, ``l0`` being the teacher's."""
-    sparse = [t for t in tried if t["l0"] <= SLACK * l0]
-    return min(sparse, key=lambda t: t["mse_sum"]) if sparse else min(tried, key=lambda t: t["l0"])
+    """What :data:`RULE` picks, ``l0`` being the teacher's on threshold documents."""
+    sparse = [t for t in tried if t["l0_threshold"] <= SLACK * l0]
+    return min(sparse, key=lambda t: t["mse_sum"]) if sparse else min(tried, key=lambda t: t["l0_threshold"])

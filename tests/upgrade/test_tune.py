@@ -34,7 +34,7 @@ def test_a_control_that_is_always_denser_is_refused():
 
 
 def test_an_arm_of_its_own_takes_its_lowest_error_at_the_teachers_l0():
-    tried = [{"lr": 1.0, "mse_sum": 5.0, "l0": 20.3}, {"lr": 2.0, "mse_sum": 7.0, "l0": 20.1}]
-    tried += [{"lr": 3.0, "mse_sum": 6.0, "l0": 19.0}]
+    tried = [{"lr": 1.0, "mse_sum": 5.0, "l0_threshold": 20.3}, {"lr": 2.0, "mse_sum": 7.0, "l0_threshold": 20.1}]
+    tried += [{"lr": 3.0, "mse_sum": 6.0, "l0_threshold": 19.0}]
     assert choose_arm(tried, 20.0)["lr"] == 3.0
     assert choose_arm(tried, 18.0)["lr"] == 3.0  # none is as sparse: the sparsest
