@@ -99,7 +99,7 @@ def _table(rows: Sequence[Verdict]) -> str:
         between = f"[{plain(c.ci_low, True)}, {plain(c.ci_high, True)}]"
         table.append(
             [c.host, c.teacher, c.arm, c.support, c.metric, plain(c.reference), plain(c.difference, True), between,
-             percent, f"{p:.1g}", word]
+             percent, "< 0.0001" if p < 1e-4 else f"{p:.1g}", word]
         )  # fmt: skip
     headers = [
         "host",
