@@ -12,7 +12,6 @@ from rsae.evaluate.reconstruction import reconstruction_sums
 from rsae.report import cells
 from rsae.report.bootstrap import interval
 from rsae.report.cells import Pair
-from rsae.report.metrics import RECONSTRUCTION
 from rsae.sae import SAE
 
 
@@ -26,11 +25,6 @@ def columns(sae: SAE, split: Split, mean: Tensor) -> dict[str, dict[str, np.ndar
         support: {**found._asdict(), **widths, "fired": found.fired.astype(np.uint8)}
         for support, found in reconstruction_sums(sae, pieces, mean, n_doc).items()
     }
-
-
-def mse(pair: Pair, arm: str) -> float:
-    """mse_sum on hard codes."""
-    return float(RECONSTRUCTION["mse_sum"].value(pair.cells[sums.Cell(arm, 0, "hard")], np.ones((1, pair.n_doc)))[0])
 
 
 def judged(contestants: Mapping[str, SAE], test: Split, mean: Tensor) -> dict[sums.Cell, dict[str, np.ndarray]]:
@@ -67,10 +61,9 @@ def verdict(pair: Pair, arm: str) -> tuple[bool, str]:
     It did where its mse wins against the teacher and against the control, and it is not denser than the teacher.
     """
     found = {c.baseline: c for c in cells.comparisons(pair, metrics=["mse_sum"]) if (c.arm, c.support) == (arm, "hard")}
-    value = {name: mse(pair, name) for name in (arm, *found)}
     parts = [
-        f"{c.verdict} against {name}: mse {value[name]:.4g} to {value[arm]:.4g} ({c.difference / value[name]:+.1%},"
-        f" difference within [{c.ci_low:.3g}, {c.ci_high:.3g}])"
+        f"{c.verdict} against {name}: mse {c.reference:.4g} to {c.reference + c.difference:.4g}, difference within"
+        f" [{c.ci_low:.3g}, {c.ci_high:.3g}]" + (f" ({c.difference / c.reference:+.1%})" if c.reference else "")
         for name, c in found.items()
     ]
     denser = found["teacher"].l0_exceeded
@@ -78,6 +71,8 @@ def verdict(pair: Pair, arm: str) -> tuple[bool, str]:
     text = f"On hard codes, {arm}: " + "; ".join(parts) + "."
     if denser:
         text += " Its l0 is above the teacher's, so no win counts."
+    if not helped:
+        return False, f"The upgrade did NOT help: keep the teacher. {text}"
     if "teacher_ft" not in found:
-        text += " The control was not run (steps=0): a fine-tune of the teacher alone may do as well."
-    return helped, ("The upgrade helped. " if helped else "The upgrade did NOT help: keep the teacher. ") + text
+        return True, f"Better than the teacher; the control was not run (steps=0), which may be as good. {text}"
+    return True, f"The upgrade helped. {text}"
