@@ -84,7 +84,7 @@ def model_card(folder: Path, repo: str, place: str, numbers: Measured | None) ->
         tags=["sparse-autoencoder", "saelens", "rsae", cfg["architecture"]],
         base_model=cfg["metadata"].get("model_name"),
         model_name=repo.split("/")[-1],
-        eval_results=None if numbers is None else _results(cfg, numbers),
+        eval_results=None if numbers is None else list(_results(cfg, numbers)),
     )
     parts = [
         f"# {repo.split('/')[-1]}",

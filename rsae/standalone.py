@@ -20,10 +20,10 @@ class SAE:
         cfg, w = self.cfg, self.w
         x = (x - x.mean(1, True)) / (x.std(1, keepdim=True) + 1e-5) if self.normed else x
         h = (x - w["b_dec"] * cfg["apply_b_dec_to_input"]) @ w["W_enc"] + w["b_enc"]
-        z: torch.Tensor = self.gate(cfg.get("gate") or cfg, h)
+        z = self.gate(cfg.get("gate") or cfg, h)
         z = self.refine(cfg["refinement"], x - w["b_dec"], z) if cfg.get("refinement") else z
         eps = cfg.get("support_eps", 0.0) * (codes == "hard")
-        return torch.where(z.abs() * w["W_dec"].norm(dim=1) > eps, z, 0.0) if eps else z
+        return torch.where(abs(z) * w["W_dec"].norm(dim=1) > eps, z, 0.0) if eps else z
 
     def decode(self, z, x):
         """In the unit of ``x``, which gives mean and std back where the input was normalised."""
@@ -35,7 +35,7 @@ class SAE:
         part = {name: self.gate(cfg[name], h, f"{at}{name}.") for name in ("base", "curve") if name in cfg}
         w = {k.removeprefix(at): v for k, v in self.w.items() if k.startswith(at)}
         if cfg["architecture"] in ("standard", "jumprelu"):
-            return torch.where(h > w.get("threshold", h.new_zeros(1)).clamp_min(0), h, 0.0)
+            return torch.where(h > w.get("threshold", h.new_zeros(1)).relu(), h, 0.0)  # type: ignore[union-attr]
         if cfg["architecture"] == "topk":
             return torch.zeros_like(h).scatter(1, h.topk(cfg["k"]).indices, 1.0) * h.relu()
         if cfg["architecture"] == "rescaled":

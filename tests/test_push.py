@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +48,7 @@ def hub(tmp_path):
         yield served
 
 
-def run(tmp_path, hub, *code, token=TOKEN):
+def run(tmp_path, hub, *code, token: str | None = TOKEN):
     own = {"HF_TOKEN": token} if token else {}
     done = subprocess.run(
         [sys.executable, *code], env=local.environment(tmp_path / "home", hub) | own, capture_output=True, text=True
@@ -138,7 +139,7 @@ def test_the_card_says_codes_intervals_hashes_and_controls(sae_dir):
         assert hashlib.sha256((sae_dir / name).read_bytes()).hexdigest() in text
     assert "import rsae.saelens" in text
     assert 'SAE.from_pretrained("someone/saes", "rsae")' in text
-    again = ModelCard(text)  # what a hub parses
+    again: Any = ModelCard(text)  # what a hub parses
     (mse,) = [
         r
         for r in again.data.eval_results

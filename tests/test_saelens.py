@@ -130,7 +130,7 @@ def test_folding_decoder_norms_changes_no_output_and_no_support(tmp_path, name, 
 
 def test_a_folded_rational_gate_is_the_formula_with_both_scales_times_the_norm():
     sae = make("rational")
-    folded = rsae.saelens.convert(sae)
+    folded: Any = rsae.saelens.convert(sae)
     folded.fold_W_dec_norm()
     norm = sae.W_dec.norm(dim=1)
     before, after = sae.tensors(), {k: v.detach() for k, v in folded.gate.tensors().items()}

@@ -158,9 +158,8 @@ def _untuned(arm: Arm, teacher: SAE, splits: Mapping[str, Split]) -> tuple[SAE, 
     assert arm.build is not None
     fit = None
     if arm.design is not None:
-        fit = fit_gate(
-            target=arm.design.target, degree=arm.design.degree, **(JUMP if arm.design.target == "jumprelu" else {})
-        )
+        jump: dict[str, Any] = JUMP if arm.design.target == "jumprelu" else {}
+        fit = fit_gate(target=arm.design.target, degree=arm.design.degree, **jump)
     return arm.build(teacher, Inputs(list(splits["calibration"].chunks), fit, False))
 
 
@@ -195,9 +194,10 @@ def _best_of(
         _settle(sae.cpu(), teacher, splits["threshold"])
         sums = judge.columns(sae, held_out, held_out.x.double().mean(0))["hard"]
         ones = np.ones((1, len(sums["n_tok"])))
-        judged.append({m: float(RECONSTRUCTION[m].value(sums, ones)[0]) for m in ("mse_sum", "l0")})
+        figures = {m: float(RECONSTRUCTION[m].value(sums, ones)[0]) for m in ("mse_sum", "l0")}
+        judged.append({**figures, "l0_threshold": mean_l0(sae, splits["threshold"].chunks)})
         tried.append((sae, {**setting, **judged[-1], "seconds": outcome.seconds}))
-    best = choose(judged, mean_l0(teacher, held_out.chunks))
+    best = choose(judged, mean_l0(teacher, splits["threshold"].chunks))
     sae, chosen = next(t for t, found in zip(tried, judged, strict=True) if found is best)
     return sae, {"chosen": chosen, "tried": [facts for _, facts in tried]}
 

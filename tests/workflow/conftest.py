@@ -7,6 +7,7 @@ import pytest
 from tests.workflow.project import ROOT, Project
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """One worker for all tests of the quick project, or each worker would run it for itself."""
     for item in items:

@@ -1,6 +1,7 @@
 """Which jobs an edit plans, exactly."""
 
 HOST = "--host gpt2-docs-quick"
+START = (("import-teacher", ""), ("init", " --arm rsae_init"))
 TABLES = {"tables --suite quick", "run-card --suite quick"}
 
 
@@ -37,13 +38,17 @@ def test_the_hosts_entry_reruns_the_host_and_the_tables(untouched):
 def test_code_reruns_exactly_the_stages_that_use_it(untouched):
     untouched.edit("rsae/report/bootstrap.py", "LEVEL = 0.95", "LEVEL = 0.9")
     assert untouched.planned("quick") == TABLES
-    untouched.edit("rsae/evaluate/downstream.py", "BATCH = 32", "BATCH = 16")
-    assert untouched.planned("quick") == TABLES | {
-        f"evaluate-downstream {HOST} --teacher {t}" for t in ("relu", "jumprelu", "topk")
-    }
-    untouched.edit("rsae/upgrade/finetune.py", "CHECK_EVERY = 50", "CHECK_EVERY = 40")
     every = ("relu", "jumprelu", "topk")
+    untouched.edit("rsae/report/numbers.py", "3 - math", "4 - math")
+    assert untouched.planned("quick") == TABLES
+    untouched.edit("rsae/stages/evaluate_downstream.py", "n_doc = 1 + max", "n_doc = +1 + max")
+    assert untouched.planned("quick") == TABLES | {f"evaluate-downstream {HOST} --teacher {t}" for t in every}
+    untouched.edit("rsae/upgrade/finetune.py", "CHECK_EVERY = 50", "CHECK_EVERY = 40")
     assert untouched.planned("quick") == TABLES | finetunes(*every) | evaluations(*every)
+    # the teacher gate measures cross-entropies before anything is upgraded: what it uses, all depends on
+    untouched.edit("rsae/evaluate/downstream.py", "BATCH = 32", "BATCH = 16")
+    started = {f"{stage} {HOST} --teacher {t}{arm}" for t in every for stage, arm in START}
+    assert untouched.planned("quick") == TABLES | finetunes(*every) | evaluations(*every) | started
 
 
 def test_a_comment_or_a_docstring_plans_nothing(untouched):
