@@ -1,6 +1,5 @@
 """``python -m rsae STAGE``: every rule of the workflow is one of these commands."""
 
-import errno
 import importlib
 import json
 import sys
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rsae import studies
+from rsae import mistakes, studies
 from rsae.config import load
 from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_plans
 
@@ -110,14 +109,14 @@ def fit_gate(
     json_: Annotated[str, typer.Option("--json", help="File for the record; - prints it.")] = "-",
 ) -> None:
     """Minimax fit of a gate by a rational function."""
-    from rsae.files import write_json
+    from rsae.files import sealed, write_json
     from rsae.stages.fit_gate import run
 
     record = run(target=target, degree=degree, theta=theta, delta=delta, grid=grid)
     if json_ == "-":
         print(json.dumps(record, indent=2))
     else:
-        write_json(json_, record)
+        write_json(json_, sealed(record))
 
 
 @app.command()
@@ -236,6 +235,7 @@ def check(suite: Suite, results: Results = RESULTS) -> None:
 
     plan = _plan(suite, results)
     _require([plan.cells_file()])
+    regression.untouched(plan.cells_file(), plan.run_card().arguments["out"])
     rows = regression.moved(plan.cells_file(), plan.expected_file())
     if len(rows):
         print(regression.table(rows))
@@ -329,9 +329,8 @@ def main() -> None:
     """Run a command; a mistake is one sentence on stderr and exit status 1."""
     try:
         app()
-    except ValueError as error:
-        sys.exit(f"rsae: {error}")
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            sys.exit(f"rsae: the disk is full ({error.filename or 'while writing'}); free some space and run again")
-        raise
+    except Exception as error:
+        said = mistakes.sentence(error)
+        if said is None:
+            raise
+        sys.exit(f"rsae: {said}")

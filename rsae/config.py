@@ -1,6 +1,8 @@
 """Typed configuration: every key is known, every mistake names its file, its key and the remedy."""
 
 import difflib
+import re
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -10,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from rsae.arms import Kind, Objective, arms
 from rsae.sources import Site, Size, Source, TeacherSource, Text
-from rsae.strict import Name, Positive, Rate, Share, Strict
+from rsae.strict import NAME, Name, Positive, Rate, Share, Strict
 
 # what the main job reads; the other splits only ever trained the committed host and teachers
 EVALUATED = ("test", "threshold", "tuning", "calibration", "finetune")
@@ -64,7 +66,7 @@ class Teacher(TeacherSource):
     tuning: Tuning | None = None
     # arms that are tuned for themselves; if teacher_ft is among them, the others follow it in the learning rate
     grids: dict[str, Tuning] = Field({})
-    variants: dict[Annotated[str, Field(pattern=r"^\w+$")], Variant] = Field({})
+    variants: dict[Annotated[str, Field(pattern=r"^\w{1,99}$")], Variant] = Field({})
     # in the order of the tables; variants are listed like arms
     arms: list[str] = Field(["teacher", "teacher_ft", "rsae_init", "rsae"], min_length=1)
 
@@ -258,7 +260,9 @@ def load(path: Path | str, model: type[Model], under: str | None = None) -> Mode
         raw = yaml.load(Path(path).read_text(), _UniqueKeys)
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such configuration file") from error
-    except yaml.YAMLError as error:
+    except PermissionError:
+        raise
+    except Exception as error:  # of yaml, of its decoder, of Python's numbers and dates, of too deep a nesting
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: expected keys and values, found {type(raw).__name__}")
@@ -287,7 +291,9 @@ def _sentence(path: Path | str, error: Any, known: set[str]) -> str:
     if error["type"] == "missing":
         return f"{path}: key `{key}` is missing"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{path}: `{key}`: {message}" + ("" if error["type"] == "value_error" else f", got {error['input']!r}")
+    return f"{path}: `{key}`: {message}" + (
+        "" if error["type"] == "value_error" else f", got {reprlib.repr(error['input'])}"
+    )
 
 
 def _near(word: str, known: Iterable[str]) -> str:
@@ -322,6 +328,10 @@ def load_suites(folder: Path | str) -> dict[str, Suite]:
         raise ValueError(f"{folder}: no suite (*.yaml) in there")
     owner: dict[str, str] = {}
     for suite, content in suites.items():
+        if re.fullmatch(NAME, suite) is None:
+            raise ValueError(
+                f"{folder}/{suite}.yaml: a suite names a folder, and {suite!r} is no plain name; rename it"
+            )
         _not_reserved(folder, suite, "suite", suite)
         for host in content.hosts:
             _not_reserved(folder, suite, "host", host)

@@ -1,13 +1,19 @@
-"""Files that are whole or absent: written under a temporary name, fsynced, then renamed."""
+"""Files that are whole or absent: written under a temporary name, fsynced, then renamed.
+
+What is read back vouches for itself: a digest of the content stands in the content.
+"""
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+SEAL = "sha256"
+REDO = "delete it and run again"
 
 
 @contextmanager
@@ -54,6 +60,63 @@ def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` as indented JSON; NaN and infinity are refused, for JSON has neither."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def reading(path: Path | str, remedy: str) -> Iterator[None]:
+    """Around libraries that read ``path``: whatever they raise becomes one sentence with the remedy.
+
+    Raises:
+        ValueError: the file is missing, truncated or altered.
+        PermissionError, MemoryError: these say nothing about the file, and pass.
+    """
+    try:
+        yield
+    except (PermissionError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is missing; {remedy}") from error
+    except Exception as error:  # every library has errors of its own
+        raise ValueError(f"{path} is truncated or altered ({short(error)}); {remedy}") from error
+
+
+def short(error: Exception) -> str:
+    """The beginning of what ``error`` says, on one line."""
+    said = " ".join(str(error).split())[:160]
+    if isinstance(error, ValueError) and said:
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """``value`` with the digest of what JSON makes of it, under :data:`SEAL`."""
+    return {**value, SEAL: digest(json.loads(json.dumps(value, allow_nan=False)))}
+
+
+def read_sealed(path: Path | str, remedy: str = REDO) -> dict[str, Any]:
+    """A JSON object that was written :func:`sealed`, without its seal.
+
+    Raises:
+        ValueError: the file is missing, truncated or altered, or carries no seal.
+    """
+    with reading(path, remedy):
+        return unsealed(json.loads(Path(path).read_text()))
+
+
+def unsealed(found: Any) -> dict[str, Any]:
+    """Inverse of :func:`sealed`.
+
+    Raises:
+        ValueError: not an object, no seal, or another content than was sealed.
+    """
+    if not isinstance(found, dict):
+        raise ValueError(f"a {type(found).__name__} where an object was expected")
+    if SEAL not in found:
+        raise ValueError(f"no `{SEAL}` in it: it was made by an older version")
+    content = {k: v for k, v in found.items() if k != SEAL}
+    if digest(content) != found[SEAL]:
+        raise ValueError(f"its content differs from its `{SEAL}`")
+    return content
 
 
 def sha256(path: Path | str) -> str:

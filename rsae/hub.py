@@ -1,5 +1,6 @@
 """Files of a hub repository at one commit, verified before use; from the cache alone where that suffices."""
 
+import errno
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -191,7 +192,10 @@ def patiently(call: Callable[[], T], repo: str, revision: str, name: str | None)
                     f"the hub answered {status} for {what}; wait a while and run the same line again"
                 ) from None
             time.sleep(wait)
-        except OSError as error:  # connections and time-outs of httpx are ConnectionErrors or plain OSErrors
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):  # the cache, not the network
+                raise
+            # connections and time-outs of httpx are ConnectionErrors or plain OSErrors
             raise UnreachableError(
                 f"{what} is not in the cache and the hub cannot be reached ({_short(error)})"
             ) from None

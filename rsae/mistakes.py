@@ -1,0 +1,35 @@
+"""What a person is told when something is wrong: at most three lines that name the thing and the remedy."""
+
+import errno
+
+LINES = 3
+FREE = "free some space and run the same line again"
+ALLOW = "make it writable for you, or choose another folder (--results)"
+REMEDIES = {
+    errno.ENOSPC: f"the disk is full; {FREE}",
+    errno.EDQUOT: f"your quota is used up; {FREE}",
+    errno.EROFS: f"the file system is read-only; {ALLOW}",
+    errno.EACCES: f"permission denied; {ALLOW}",
+    errno.EPERM: f"operation not permitted; {ALLOW}",
+    errno.EMFILE: "too many open files; raise `ulimit -n` and run the same line again",
+    errno.ENAMETOOLONG: "the name is too long for this file system; shorten it",
+}
+
+
+def sentence(error: Exception) -> str | None:
+    """The message for a mistake or a fault of the machine; None for what can only be a bug, which keeps its traceback.
+
+    A ValueError is this package's word for a mistake and says its remedy itself.
+    """
+    # by name: torch takes seconds to import, and only where it is imported can it have run out of memory
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "not enough memory; close other programs, take a smaller `finetune.batch` or a larger machine"
+    if isinstance(error, OSError):
+        name, code = error.filename or "while reading or writing", error.errno or 0
+        return f"{name}: {REMEDIES.get(code, f'{error.strerror or error}; run the same line again')}"
+    if isinstance(error, ValueError):
+        lines = str(error).splitlines() or [type(error).__name__]
+        if len(lines) > LINES:
+            lines[LINES - 1 :] = [f"and {len(lines) - LINES + 1} more"]
+        return "\n".join(lines)
+    return None
