@@ -8,12 +8,11 @@ from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rsae import refine as refinements
-from rsae.files import replacing
+from rsae.files import SEAL, reading, replacing, sealed, sha256, short, unsealed
 from rsae.gates.base import Gate
 from rsae.gates.restore import restore
 from rsae.refine.base import Refinement
@@ -200,7 +199,8 @@ class SAE(nn.Module):
             temporary.mkdir()
             # bytes first: safetensors' own writer reports a full disk as an error of its own kind
             (temporary / WEIGHTS).write_bytes(save(tensors))
-            (temporary / CFG).write_text(json.dumps(self.cfg(metadata), indent=2, allow_nan=False) + "\n")
+            cfg = sealed(self.cfg(metadata) | {"weights_sha256": sha256(temporary / WEIGHTS)})
+            (temporary / CFG).write_text(json.dumps(cfg, indent=2, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, folder: Path | str) -> "SAE":
@@ -210,15 +210,15 @@ class SAE(nn.Module):
             ValueError: a file is missing, truncated or altered, a key is missing, shapes clash.
         """
         folder = Path(folder)
-        try:
+        remedy = "make it again, or fetch it again"
+        with reading(folder / CFG, remedy):
             cfg = json.loads((folder / CFG).read_text())
+            if SEAL in cfg:  # an SAE of another writer carries none
+                cfg = unsealed(cfg)
+        with reading(folder / WEIGHTS, remedy):
             tensors = load_file(folder / WEIGHTS)
-        except FileNotFoundError as error:
-            raise ValueError(f"SAE {folder}: {Path(error.filename or '').name} is missing") from error
-        except json.JSONDecodeError as error:
-            raise ValueError(f"SAE {folder}: {CFG} is not JSON ({error})") from error
-        except SafetensorError as error:
-            raise ValueError(f"SAE {folder}: {WEIGHTS} is truncated or altered ({error})") from error
+            if cfg.get("weights_sha256") not in (None, sha256(folder / WEIGHTS)):
+                raise ValueError(f"its bytes differ from `weights_sha256` in {CFG}")
         try:
             gate, refine = restored_parts(cfg, tensors)
             sae = cls(
@@ -231,11 +231,11 @@ class SAE(nn.Module):
             )
         except KeyError as error:
             raise ValueError(f"SAE {folder}: {error.args[0]!r} is missing from {CFG} or {WEIGHTS}") from error
-        except ValueError as error:
-            raise ValueError(f"SAE {folder}: {error}") from error
-        if (sae.d_in, sae.d_sae) != (cfg["d_in"], cfg["d_sae"]):
+        except Exception as error:  # a setting of another type, a tensor of another shape
+            raise ValueError(f"SAE {folder}: {CFG} and {WEIGHTS} describe no SAE ({short(error)}); {remedy}") from error
+        if (sae.d_in, sae.d_sae) != (cfg.get("d_in"), cfg.get("d_sae")):
             raise ValueError(
-                f"SAE {folder}: weights are {sae.d_in} x {sae.d_sae}, {CFG} says {cfg['d_in']} x {cfg['d_sae']}"
+                f"SAE {folder}: weights are {sae.d_in} x {sae.d_sae}, {CFG} says {cfg.get('d_in')} x {cfg.get('d_sae')}"
             )
         return sae
 

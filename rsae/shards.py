@@ -5,7 +5,6 @@ the layout that reads within a third of a memory map. What the bytes mean (dtype
 each shard's schema metadata and in ``manifest.json``, together with a sha256 per shard.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rsae.files import canonical, replacing, sha256
+from rsae.files import canonical, read_sealed, reading, replacing, sealed, sha256
 
 ROW_GROUP = 8192
+VERSION = 2
 REDO = "delete the folder and run harvest again"
 DTYPES = {"float16": np.float16, "float32": np.float32}
 
@@ -81,7 +81,7 @@ def write(
                 writer.write_table(table, row_group_size=ROW_GROUP)
             shards.append({"file": path.name, "rows": rows, "sha256": sha256(path)})
         manifest = {
-            "version": 1,
+            "version": VERSION,
             "dtype": dtype,
             "d_in": d_in,
             "hook": hook,
@@ -90,7 +90,7 @@ def write(
             "shards": shards,
             "made_from": made_from,
         }
-        (temporary / "manifest.json").write_text(canonical(manifest) + "\n")
+        (temporary / "manifest.json").write_text(canonical(sealed(manifest)) + "\n")
 
 
 def _checked(blocks: Iterable[Block], dtype: str, documents: list[str]) -> Iterator[Block]:
@@ -138,16 +138,15 @@ class Shards:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        try:
-            self.manifest = json.loads((self.folder / "manifest.json").read_text())
+        path = self.folder / "manifest.json"
+        self.manifest = read_sealed(path, REDO)
+        with reading(path, REDO):
+            if self.manifest["version"] != VERSION:
+                raise ValueError(f"version {self.manifest['version']}, expected {VERSION}")
             self.d_in, self.n_tok = int(self.manifest["d_in"]), int(self.manifest["n_tok"])
-            self.documents: list[str] = self.manifest["documents"]
+            self.documents: list[str] = list(self.manifest["documents"])
             self._dtype = DTYPES[self.manifest["dtype"]]
-            self._entries = [(e["file"], int(e["rows"]), e["sha256"]) for e in self.manifest["shards"]]
-        except FileNotFoundError as error:
-            raise ValueError(f"{self.folder}: no manifest.json; {REDO}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.folder}/manifest.json is malformed ({error!r}); {REDO}") from error
+            self._entries = [(str(e["file"]), int(e["rows"]), e["sha256"]) for e in self.manifest["shards"]]
         if sum(rows for _, rows, _ in self._entries) != self.n_tok:
             raise ValueError(f"{self.folder}/manifest.json: rows do not add up to n_tok; {REDO}")
 
@@ -159,18 +158,20 @@ class Shards:
                 raise ValueError(f"{path} is named by the manifest but missing; {REDO}")
             if sha256(path) != digest:
                 raise ValueError(f"{path} is truncated or altered (sha256 differs from the manifest); {REDO}")
-            with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+            with reading(path, REDO), pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
                 width = np.dtype(self._dtype).itemsize * self.d_in
                 if file.schema_arrow.field("activation").type != pa.binary(width):
-                    raise ValueError(f"{path}: rows are not {self.d_in} x {self._dtype.__name__}; {REDO}")
+                    raise ValueError(f"rows are not {self.d_in} x {self._dtype.__name__}")
                 if file.metadata.num_rows != rows:
-                    raise ValueError(f"{path}: {file.metadata.num_rows} rows, manifest says {rows}; {REDO}")
+                    raise ValueError(f"{file.metadata.num_rows} rows, manifest says {rows}")
                 for group in range(file.num_row_groups):
                     table = file.read_row_group(group).combine_chunks()
                     column = table.column("activation").chunk(0)
                     flat = np.frombuffer(column.buffers()[1], self._dtype)
                     x = flat[column.offset * self.d_in :][: len(column) * self.d_in]
                     document, position = (table.column(c).to_numpy() for c in ("document", "position"))
+                    if document.min() < 0 or document.max() >= len(self.documents):
+                        raise ValueError("a row is of a document that the manifest does not name")
                     yield Block(document, position, x.reshape(-1, self.d_in))
 
     def load(self) -> Block:

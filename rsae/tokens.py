@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rsae.files import canonical, replacing
+from rsae import parquet
+from rsae.files import canonical
 
 SCHEMA = pa.schema(
     [
@@ -87,27 +87,23 @@ def write(path: Path | str, tokens: TokenRows, made_from: Any) -> None:
             "name": [r.name for r in tokens.rows],
             "ids": [r.ids for r in tokens.rows],
         },
-        schema=SCHEMA.with_metadata(metadata),
+        schema=SCHEMA,
     )
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    parquet.write(path, table, metadata)
 
 
 def read(path: Path | str) -> TokenRows:
     """Inverse of :func:`write`.
 
     Raises:
-        ValueError: not a token file of this project.
+        ValueError: not a whole token file of this project.
     """
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path}: not a whole token file ({error}); delete it and run again") from error
+    table, metadata = parquet.read(path)
     if not table.schema.equals(SCHEMA):
         raise ValueError(f"{path}: columns {table.column_names}, expected {SCHEMA.names}")
     columns = (table.column(c).to_pylist() for c in SCHEMA.names)
     rows = [Row(d, n, np.array(i, np.int32)) for d, n, i in zip(*columns, strict=True)]
-    return TokenRows(rows, (table.schema.metadata or {})[b"bos"] == b"true")
+    return TokenRows(rows, metadata["bos"] == "true")
 
 
 def batches(tokens: TokenRows, batch: int) -> Iterator[tuple[list[Row], np.ndarray]]:

@@ -1,6 +1,5 @@
 """The atlas of gate fits: degrees, conversions, reported against measured, convergence; tables and figures."""
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from rsae.files import read_sealed
 from rsae.gates.rational import Rational
 from rsae.rational import targets
 from rsae.rational.conversion import best_in_family, convert
@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
 def read(path: Path) -> Record:
     """A record from its file."""
-    j = json.loads(path.read_text())
+    j = read_sealed(path)
     r = Fraction(np.array(j["num"]), np.array(j["den"]), j["center"])
     form = SafePade(np.array(j["safe_pade"]["num"]), np.array(j["safe_pade"]["den"]), j["center"])
     return Record(j, targets.make(j["target"], j["theta"], j["delta"]), r, form)

@@ -1,9 +1,9 @@
 """An untuned arm: a copy of the teacher with something of its own, settled on real activations."""
 
-import json
 from pathlib import Path
 
 from rsae.arms import Inputs, Kind, arms
+from rsae.files import read_sealed
 from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.stages.common import chunks, set_up_torch, settle_support
@@ -25,7 +25,7 @@ def run(
     source, data = SAE.load(teacher), Shards(calibration)
     build = arms(kind)[arm].build
     assert build is not None
-    record = None if fit is None else json.loads(fit.read_text())
+    record = None if fit is None else read_sealed(fit)
     built, facts = build(source, Inputs(list(chunks(data)), record, tail))
     settle_support(built, source, threshold)
     built.save(out, {"hook_name": data.manifest["hook"], "arm": arm, **facts})

@@ -1,13 +1,12 @@
 """Per-document sums to ``cells.csv`` and to the three tables that a person reads."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
 
-from rsae.files import replacing
+from rsae.files import read_sealed, replacing
 from rsae.report import cells, tables
 from rsae.report.claims import Cost, claims
 from rsae.report.metrics import DOWNSTREAM, RECONSTRUCTION
@@ -57,7 +56,7 @@ def _costs(saes: Mapping[tuple[str, str, str, int], tuple[Path, Path | None]]) -
     for (h, t, a, _), (folder, report) in saes.items():
         parameters[h, t, a] = _gate_parameters(folder)
         if report is not None:
-            seconds.setdefault((h, t, a), []).append(json.loads(report.read_text())["seconds"])
+            seconds.setdefault((h, t, a), []).append(read_sealed(report)["seconds"])
     return {
         (h, t, a): Cost(
             parameters[h, t, a] - parameters[h, t, "teacher"],

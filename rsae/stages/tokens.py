@@ -1,19 +1,29 @@
 """Documents to token rows."""
 
+import json
 import tempfile
 from pathlib import Path
 
 from datasets import Dataset
 
 from rsae import tokens
-from rsae.files import sha256
+from rsae.files import reading, sha256
 from rsae.tokenizers import load_tokenizer
 
 
 def run(
     text: Path, host: Path, out: Path, *, ctx: int, bos: bool, max_tok: int | None, max_rows_per_document: int | None
 ) -> None:
-    """Read JSON lines (name, text) with ``datasets``, write rows of at most ``ctx`` ids."""
+    """Read JSON lines (name, text) with ``datasets``, write rows of at most ``ctx`` ids.
+
+    Raises:
+        ValueError: the text is not what its manifest says, or see :func:`rsae.tokens.tokenise`.
+    """
+    made = sha256(text)
+    manifest, remedy = text.with_name("manifest.json"), f"delete the folder {text.parent} and run again"
+    with reading(manifest, remedy):
+        if json.loads(manifest.read_text())[text.stem]["sha256"] != made:
+            raise ValueError(f"{text.name} has another sha256 than it says")
     with tempfile.TemporaryDirectory() as cache:
         source = Dataset.from_json(str(text), cache_dir=cache, keep_in_memory=True)
         documents = list(zip(source["name"], source["text"], strict=True))  # type: ignore[index]
@@ -25,5 +35,5 @@ def run(
         max_tok=max_tok,
         max_rows_per_document=max_rows_per_document,
     )
-    tokens.write(out, rows, {"text": text.name, "sha256": sha256(text), "ctx": ctx, "bos": bos})
+    tokens.write(out, rows, {"text": text.name, "sha256": made, "ctx": ctx, "bos": bos})
     print(f"{text.stem}: {rows.n_tok} tokens in {len(rows.rows)} rows")

@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rsae.files import write_json
+from rsae.files import sealed, write_json
 from rsae.sae import SAE
 from rsae.stages.common import set_up_torch
 from rsae.stages.trials import Trials
@@ -41,7 +41,7 @@ def run(
         for arm, start in starts.items():
             tried.append({"arm": arm, **setting, **trials.run(SAE.load(start), setting)})
             print(tried[-1], flush=True)
-    write_json(out, {"rule": RULE, "chosen": choose(tried), "tried": tried, "fixed": fixed})
+    write_json(out, sealed({"rule": RULE, "chosen": choose(tried), "tried": tried, "fixed": fixed}))
 
 
 def choose(tried: Sequence[Mapping[str, Any]]) -> dict[str, float]:

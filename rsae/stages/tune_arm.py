@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rsae.arms import Kind, arms
-from rsae.files import write_json
+from rsae.files import sealed, write_json
 from rsae.sae import SAE
 from rsae.stages.common import set_up_torch
 from rsae.stages.trials import Trials
@@ -45,7 +45,7 @@ def run(
         print(tried[-1], flush=True)
     best = choose(tried, reference["l0_threshold"])
     chosen = {name: best[name] for name in grid}
-    write_json(out, {"rule": RULE, "teacher": reference, "chosen": chosen, "tried": tried, "fixed": fixed})
+    write_json(out, sealed({"rule": RULE, "teacher": reference, "chosen": chosen, "tried": tried, "fixed": fixed}))
 
 
 def choose(tried: Sequence[Mapping[str, float]], l0: float) -> Mapping[str, float]:

@@ -1,6 +1,7 @@
 """A fine-tune that was killed continues where it was; what it ends as does not depend on the kill."""
 
 import fcntl
+import hashlib
 import io
 import os
 import signal
@@ -32,23 +33,30 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """The state, or None where there is none, or only one that is damaged or belongs to something else."""
         try:
-            found = torch.load(self.path, weights_only=True)
+            with open(self.path, "rb") as file:
+                digest, raw = file.read(hashlib.sha256().digest_size), file.read()
+            if hashlib.sha256(raw).digest() != digest:  # torch's zip has checksums, and does not look at all of them
+                raise ValueError("its bytes differ from their digest")
+            found = torch.load(io.BytesIO(raw), weights_only=True)
+            key, state = found["key"], found["state"]
         except FileNotFoundError:
             return None
         except Exception as error:  # torch, zip and pickle each have errors of their own
             print(f"{self.path} is damaged ({type(error).__name__}); starting from the beginning", flush=True)
             return None
-        if found["key"] != self.key:
+        if key != self.key:
             print(f"{self.path} was made with other settings, code or data; starting from the beginning", flush=True)
             return None
-        return found["state"]
+        return state
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the file."""
         buffer = io.BytesIO()  # torch's own writer reports a full disk as an error of its own kind
         torch.save({"key": self.key, "state": dict(state)}, buffer)
         with replacing(self.path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+            with open(temporary, "wb") as file:
+                file.write(hashlib.sha256(buffer.getbuffer()).digest())
+                file.write(buffer.getbuffer())
         self.last = time.monotonic()
 
     @property
