@@ -1,6 +1,5 @@
 """Fine-tune one arm, one seed after the other."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from rsae.arms import Kind, arms
-from rsae.files import digest, sha256, write_json
+from rsae.files import digest, read_sealed, sealed, sha256, write_json
 from rsae.gates import kernels
 from rsae.provenance import code_digest
 from rsae.sae import SAE, WEIGHTS
@@ -50,7 +49,7 @@ def run(
         raise ValueError(f"{activations} has d_in={shards.d_in}, the SAE {start} has {source.d_in}; wrong hook?")
     data = torch.from_numpy(shards.load().x)
     if tuning is not None:
-        chosen = json.loads(tuning.read_text())["chosen"]
+        chosen = read_sealed(tuning)["chosen"]
         budget |= {name: chosen[name] for name in takes}
     settings, spec = Settings(**budget), arms(kind)[definition]
     made_from = {
@@ -72,14 +71,16 @@ def run(
             sae.save(out, {"hook_name": shards.manifest["hook"], "arm": arm, **settings._asdict()})
             write_json(
                 reports[seed],
-                {
-                    "arm": arm,
-                    "torch_threads": torch.get_num_threads(),
-                    "tokens_trained": settings.steps * settings.batch,
-                    "tokens_distinct": shards.n_tok,
-                    "passes": settings.steps * settings.batch / shards.n_tok,
-                    **outcome._asdict(),
-                },
+                sealed(
+                    {
+                        "arm": arm,
+                        "torch_threads": torch.get_num_threads(),
+                        "tokens_trained": settings.steps * settings.batch,
+                        "tokens_distinct": shards.n_tok,
+                        "passes": settings.steps * settings.batch / shards.n_tok,
+                        **outcome._asdict(),
+                    }
+                ),
             )
         # only now: until every seed is written, a kill makes Snakemake delete those that were
         shutil.rmtree(checkpoints)

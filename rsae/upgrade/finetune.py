@@ -17,6 +17,7 @@ from rsae.upgrade import objectives
 from rsae.upgrade.checkpoint import Checkpoint
 
 CHECK_EVERY = 50  # steps between looks at the loss
+KEPT = ("step", "seconds", "first", "last", "max_code", "parts")  # numbers of a fine-tune between two steps
 
 
 class Settings(NamedTuple):
@@ -39,6 +40,7 @@ class Outcome(NamedTuple):
     seconds: float
     max_code: float
     gate_path: str  # compiled or tiled; plain where no gate is rational
+    parts: int  # into which each batch was cut, for want of memory
 
 
 def finetune(
@@ -79,7 +81,7 @@ def finetune(
                 checkpoint.leave()
     for gate in gates:
         gate.compiled = False
-    return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path if gates else "plain")
+    return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path if gates else "plain", run.parts)
 
 
 class _Run:
@@ -94,17 +96,17 @@ class _Run:
         )
         self.step, self.seconds = 0, 0.0
         self.first, self.last, self.max_code = float("nan"), float("nan"), 0.0
+        self.parts = 1
 
     def advance(self, x: Tensor) -> None:
         """One step of the optimiser; a look at the loss now and then, for looking takes time."""
         start = time.monotonic()
-        loss, z = objectives.loss(self.sae, x, self.settings.objective, self.settings.l1_coefficient)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        look = self.step % CHECK_EVERY == 0 or self.step == self.settings.steps - 1
+        found = self._gradients(x, look)
         self.optimiser.step()
         self.schedule.step()
-        if self.step % CHECK_EVERY == 0 or self.step == self.settings.steps - 1:
-            self.last, self.max_code = float(loss.detach()), max(self.max_code, float(z.detach().abs().max()))
+        if look:
+            self.last, self.max_code = sum(loss for loss, _ in found), max(self.max_code, *(code for _, code in found))
             self.first = self.last if self.step == 0 else self.first
             if not self.last < float("inf"):
                 raise ValueError(
@@ -113,15 +115,46 @@ class _Run:
         self.step += 1
         self.seconds += time.monotonic() - start
 
+    def _gradients(self, x: Tensor, look: bool) -> list[tuple[float, float]]:
+        """Leave the gradients of the batch's loss; where it is looked at, (share of the loss, largest code) per part.
+
+        Where memory is short the batch is halved until it fits, from then on: a loss is a mean over tokens, so
+        the parts' gradients add up to the whole's.
+
+        Raises:
+            ValueError: not even one token fits.
+        """
+        while True:
+            self.optimiser.zero_grad(set_to_none=True)
+            try:
+                return self._accumulate(x, look)
+            except torch.OutOfMemoryError:
+                if self.parts >= len(x):
+                    raise ValueError(
+                        "not enough memory for the fine-tune of one token; take a larger machine"
+                    ) from None
+                self.parts *= 2
+                print(f"out of memory at step {self.step}: each batch now comes in {self.parts} parts", flush=True)
+
+    def _accumulate(self, x: Tensor, look: bool) -> list[tuple[float, float]]:
+        found = []
+        for part in x.split(-(-len(x) // self.parts)):
+            loss, z = objectives.loss(self.sae, part, self.settings.objective, self.settings.l1_coefficient)
+            loss = loss * (len(part) / len(x))
+            loss.backward()
+            if look:
+                found.append((float(loss.detach()), float(z.detach().abs().max())))
+        return found
+
     def state(self) -> dict[str, Any]:
         """Everything that :meth:`restore` needs; the data's order follows from the step."""
-        kept = {name: getattr(self, name) for name in ("step", "seconds", "first", "last", "max_code")}
+        kept = {name: getattr(self, name) for name in KEPT}
         parts = {"sae": self.sae, "optimiser": self.optimiser, "schedule": self.schedule}
         return kept | {name: part.state_dict() for name, part in parts.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
-        for name in ("step", "seconds", "first", "last", "max_code"):
+        for name in KEPT:
             setattr(self, name, state[name])
         self.sae.load_state_dict(state["sae"])
         self.optimiser.load_state_dict(state["optimiser"])
