@@ -603,6 +603,7 @@ class Plan:
             "run_card",
             self.tables(),
             {
+                "tables": self.tables(),
                 "benchmarks": self.benchmarks(),
                 "reports": [
                     self.training(h, t, a, s)

@@ -7,9 +7,22 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from rsae.files import write_json
+from rsae.files import reading, sha256, write_json
 
 KEY = ["host", "teacher", "arm", "seed", "support", "metric"]
+
+
+def untouched(cells: Path, card: Path) -> None:
+    """Hold ``cells.csv`` against the digest that the run card took of it.
+
+    Raises:
+        ValueError: the card is missing or older, or the numbers were changed since.
+    """
+    remedy = f"make both again with `snakemake {cells} {card} --forcerun tables run_card`"
+    with reading(card, remedy):
+        wanted = json.loads(card.read_text())["tables"][cells.name]
+    if sha256(cells) != wanted:
+        raise ValueError(f"{cells} was changed after it was made (sha256 differs from {card}); {remedy}")
 
 
 def moved(cells: Path, expected: Path) -> pd.DataFrame:
@@ -26,7 +39,10 @@ def moved(cells: Path, expected: Path) -> pd.DataFrame:
         tolerances = reference["tolerances"]
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{expected}: no readable reference numbers ({error})") from error
-    found = pd.read_csv(cells)
+    with reading(cells, "make it again"):
+        found = pd.read_csv(cells)
+        if odd := {*KEY, "value", "metric_version"} - set(found.columns):
+            raise ValueError(f"it lacks the columns {', '.join(sorted(odd))}")
     both = found.merge(wanted, on=KEY, how="outer", suffixes=("", "_expected"), indicator=True)
     versions = both[(both._merge == "both") & (both.metric_version != both.metric_version_expected)]
     if len(versions):

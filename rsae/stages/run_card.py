@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from rsae.files import write_json
+from rsae.files import read_sealed, sha256, write_json
 from rsae.provenance import ROOT
 from rsae.stages.tune import RULE
 
@@ -23,6 +23,7 @@ PACKAGES = (
 
 
 def run(
+    tables: Sequence[Path],
     benchmarks: Sequence[Path],
     reports: Sequence[Path],
     text_manifests: Mapping[str, Path],
@@ -37,7 +38,7 @@ def run(
 
     ``objectives`` holds λ and learning rate per pair, with the grid that they were chosen from.
     """
-    trained = [json.loads(p.read_text()) for p in reports]
+    trained = [read_sealed(p) for p in reports]
     card: dict[str, Any] = {
         "suite": suite,
         "commit": _commit(),
@@ -58,6 +59,7 @@ def run(
         "tokens_distinct": sorted({t["tokens_distinct"] for t in trained}),
         "passes": sorted({round(t["passes"], 3) for t in trained}),
         "rules": _rules(benchmarks),
+        "tables": {path.name: sha256(path) for path in tables},
     }
     write_json(out, card)
 
