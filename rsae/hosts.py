@@ -142,7 +142,9 @@ def load_model(path: Path | str) -> Any:
         ValueError: there is none, its weights are truncated, or parameters are missing from them.
     """
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            path, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+        )
         model, report = loaded
     except Exception as error:  # safetensors, json and transformers each have exceptions of their own
         raise ValueError(f"no whole host model in {path}: {' '.join(str(error).split())}") from error

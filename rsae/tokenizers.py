@@ -14,6 +14,6 @@ def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
         ValueError: there is none.
     """
     try:
-        return AutoTokenizer.from_pretrained(opened(path))
-    except (OSError, ValueError) as error:
+        return AutoTokenizer.from_pretrained(opened(path), trust_remote_code=False)
+    except Exception as error:  # of json, of the tokenizers library, of transformers
         raise ValueError(f"no tokenizer in host {path}: {' '.join(str(error).split())}") from error

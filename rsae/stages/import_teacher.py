@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rsae import receipts, teachers, tokens
 from rsae.arms import Kind
 from rsae.evaluate import verify
@@ -46,7 +48,7 @@ def run(
     if receipt is not None:
         files, repo, folder, layout = Path(receipt.local), receipt.repo, receipt.folder, receipt.layout
     layout = layout or detect(files)
-    sae = teachers.load(files, kind, shards.d_in, bandwidth, layout, stated)
+    sae = teachers.load(files, kind, shards.d_in, bandwidth, layout, stated, hook)
     what = f"teacher {files}"
     scale = stated.get("input_scale", 1.0)
     peer = load_peer(files, layout, what, repo=repo, folder=folder, input_scale=scale)
@@ -64,6 +66,8 @@ def run(
     ]
     for name, figures in zip(("settled here", "through sae_lens"), found, strict=False):
         print(f"{what}, {name}, on {shards.n_tok} tokens: {figures}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{what} overflows on the calibration activations, {found[0]}; check `hook` and `input_scale`")
     if len(found) == 2 and (odd := verify.disagreements(*found)):
         raise ValueError(f"{what} is not the function that sae_lens computes from the same files: {'; '.join(odd)}")
     if bad := verify.misses(found[0], published):

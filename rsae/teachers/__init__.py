@@ -8,7 +8,7 @@ from rsae.arms import Kind
 from rsae.sae import SAE
 from rsae.sources import Layout, detect
 from rsae.teachers import dictionary_learning, gemma_scope, sae_lens_layout
-from rsae.teachers.weights import Weights, settle
+from rsae.teachers.weights import Weights, check_site, settle
 
 
 def load(
@@ -18,15 +18,16 @@ def load(
     bandwidth: float = 0.05,
     layout: Layout | None = None,
     stated: Mapping[str, Any] | None = None,
+    hook: str | None = None,
 ) -> SAE:
     """Load a local folder or checkpoint of any supported layout.
 
     ``stated`` holds fields of :class:`Weights` that the owner knows and the files do not say (``k``,
-    ``apply_b_dec_to_input``, ``normalize_activations``, ``input_scale``).
+    ``apply_b_dec_to_input``, ``normalize_activations``, ``input_scale``). ``hook`` is the site that is harvested.
 
     Raises:
         ValueError: unreadable, truncated or transposed weights; another gate than ``kind``; another
-            width than the host's ``d_in``; a gate or normalisation that is not supported.
+            width than the host's ``d_in``, another site than ``hook``; a gate or normalisation that is not supported.
     """
     path, what = Path(path), f"teacher {path}"
     if not path.exists():
@@ -34,6 +35,8 @@ def load(
     weights = _read(path, layout or detect(path), kind, what)._replace(**(stated or {}))
     if weights.kind != kind:
         raise ValueError(f"{what} has a {weights.kind} gate, the config says kind: {kind}; correct one of them")
+    if hook is not None:
+        check_site(weights.hook, hook, what)
     sae = _checked(weights, what, bandwidth)
     if sae.d_in != d_in:
         raise ValueError(f"{what} expects d_in={sae.d_in}, the activations have {d_in}; wrong hook or host?")

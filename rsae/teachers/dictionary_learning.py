@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from rsae.arms import Kind
+from rsae.files import reading, short
 from rsae.sae import LINEAR
 from rsae.teachers.weights import Weights, refuse_unsupported
 
@@ -75,33 +75,30 @@ def read(path: Path, what: str, kind: Kind) -> Weights:
         CLASSES[name].apply_b_dec_to_input,
         k=None if k is None else int(k),
         threshold=threshold,
+        hook=trainer.get("submodule_name"),
         input_mean=tensors.get("input_mean"),
         input_scale=float(tensors.get("input_scale", 1.0)),
     )
 
 
 def _tensors(file: Path, what: str) -> dict[str, Tensor]:
-    try:
+    with reading(file, "fetch it again"):
         if file.suffix == ".safetensors":
             return load_file(file)
-        # weights_only: nothing that a pickle could run is run
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise ValueError(f"{what}: {file.name} is truncated or altered ({error}); fetch it again") from error
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{what}: {file.name} is not a plain file of tensors, and whatever else it holds is not run; save its"
-            " state_dict() as .safetensors"
-        ) from error
-    except (OSError, RuntimeError, EOFError) as error:
-        detail = " ".join(str(error).split())
-        raise ValueError(f"{what}: {file.name} is missing, truncated or altered ({detail})") from error
+        try:
+            # weights_only: nothing that a pickle could run is run
+            found = torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise ValueError(
+                "not a plain file of tensors, and whatever else it holds is not run; its owner can save its"
+                " state_dict() as .safetensors"
+            ) from error
     for wrapper in ("state_dict", "model_state_dict"):
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
     if not isinstance(found, dict) or not all(isinstance(v, Tensor | int | float) for v in found.values()):
         raise ValueError(f"{what}: {file.name} is not a state_dict of tensors")
-    return {k: torch.as_tensor(v) for k, v in found.items()}
+    return {str(k): torch.as_tensor(v) for k, v in found.items()}
 
 
 def _settled_names(found: dict[str, Tensor], what: str) -> dict[str, Tensor]:
@@ -122,9 +119,9 @@ def _settled_names(found: dict[str, Tensor], what: str) -> dict[str, Tensor]:
 
 def _trainer(config: Path, what: str) -> dict[str, Any]:
     try:
-        return json.loads(config.read_text())["trainer"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{what}: config.json has no readable `trainer` entry ({error})") from error
+        return dict(json.loads(config.read_text())["trainer"])
+    except Exception as error:  # of json, and of an entry of another type
+        raise ValueError(f"{what}: config.json has no readable `trainer` entry ({short(error)})") from error
 
 
 def _guess(tensors: dict[str, Tensor], kind: Kind, what: str) -> str:

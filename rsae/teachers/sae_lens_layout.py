@@ -1,10 +1,12 @@
 """sae_lens's own layout: ``cfg.json`` and ``sae_weights.safetensors``, read by sae_lens itself."""
 
+import json
+import math
 import warnings
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from rsae.arms import Kind
 from rsae.teachers.weights import Weights, refuse_unsupported
@@ -24,16 +26,26 @@ def open_sae(folder: Path, what: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _check_size(folder)
             return SAE.load_from_disk(folder, device="cpu")
     except SafetensorError as error:
         raise ValueError(f"{what}: the weights are truncated or altered ({error}); fetch them again") from error
-    except (OSError, KeyError, ValueError, TypeError, AssertionError) as error:
-        detail = " ".join(str(error).split())
-        refuse_unsupported(detail, what)
-        raise ValueError(f"{what}: not a readable sae_lens folder ({detail})") from error
     except RuntimeError as error:  # torch's word for shapes and names that do not fit the config
         detail = " ".join(str(error).split())
         raise ValueError(f"{what}: weights do not fit cfg.json (transposed? missing?): {detail}") from error
+    except Exception as error:  # whatever json and sae_lens make of a setting that is missing, or of another type
+        detail = " ".join(str(error).split()) or type(error).__name__
+        refuse_unsupported(detail, what)
+        raise ValueError(f"{what}: not a readable sae_lens folder ({detail})") from error
+
+
+def _check_size(folder: Path) -> None:
+    """sae_lens allocates what cfg.json asks for before it looks at the weights: see that it asks for no more."""
+    cfg = json.loads((folder / FILES[0]).read_text())
+    with safe_open(folder / FILES[1], "np") as file:
+        shape = file.get_slice("W_enc").get_shape() if "W_enc" in file.keys() else None  # noqa: SIM118
+    if shape is not None and math.prod(int(cfg[k]) for k in ("d_in", "d_sae")) != math.prod(shape):
+        raise RuntimeError(f"W_enc is {shape}, d_in {cfg['d_in']}, d_sae {cfg['d_sae']}")
 
 
 def read(folder: Path, what: str) -> Weights:
@@ -70,5 +82,6 @@ def weights(source: Any, what: str) -> Weights:
         normalize_activations="layer_norm" if normalize == "layer_norm" else "none",
         # sae_lens passes such an SAE through unscaled unless its registry knows the factor
         input_scale=float("nan") if normalize == "expected_average_only_in" else 1.0,
+        hook=getattr(source.cfg.metadata, "hook_name", None),
         rescaled=bool(getattr(source.cfg, "rescale_acts_by_decoder_norm", False)),
     )

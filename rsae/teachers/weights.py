@@ -1,5 +1,6 @@
 """What a checkpoint holds once its layout is understood, and its settling into the skeleton."""
 
+import re
 from typing import NamedTuple
 
 import torch
@@ -42,6 +43,7 @@ class Weights(NamedTuple):
     input_mean: Tensor | None = None  # [d_in], in activation units
     input_scale: float = 1.0
     rescaled: bool = False
+    hook: str | None = None  # the site that it was trained on, where its files say so
 
 
 def refuse_unsupported(name: str, what: str) -> None:
@@ -90,7 +92,34 @@ def settle(w: Weights, what: str, bandwidth: float) -> SAE:
     return sae
 
 
+def check_site(trained: str | None, hook: str, what: str) -> None:
+    """Refuse a teacher of another residual site than ``hook``.
+
+    Raises:
+        ValueError: its files name another one.
+    """
+    sites = [_site(name) for name in (trained, hook)]
+    if None not in sites and sites[0] != sites[1]:
+        raise ValueError(
+            f"{what} was trained at {trained}, the suite harvests {hook}; set `hook` of its host to the former"
+        )
+
+
+def _site(hook: str | None) -> int | None:
+    """How many blocks lie before a residual site: the end of one block is the beginning of the next.
+
+    None where the name is no residual site in transformer_lens's words or dictionary_learning's.
+    """
+    found = re.fullmatch(r"blocks\.(\d+)\.hook_resid_(pre|post)", hook or "")
+    if found is None:
+        found = re.fullmatch(r"resid_(?P<side>pre|post)_layer_(?P<layer>\d+)", hook or "")
+        return None if found is None else int(found["layer"]) + (found["side"] == "post")
+    return int(found[1]) + (found[2] == "post")
+
+
 def _check_shapes(w: Weights, what: str) -> None:
+    if w.W_enc.ndim != 2:
+        raise ValueError(f"{what}: W_enc has shape {tuple(w.W_enc.shape)}, expected (d_in, d_sae)")
     d_in, d_sae = w.W_enc.shape
     wanted = {"b_enc": (d_sae,), "W_dec": (d_sae, d_in), "b_dec": (d_in,), "input_mean": (d_in,)}
     found = {name: getattr(w, name) for name in wanted}
