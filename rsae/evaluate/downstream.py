@@ -73,6 +73,10 @@ def downstream_sums(host: Host, tokens: TokenRows, n_doc: int, replacements: Seq
                 other_normaliser = other.logsumexp(-1)
                 add(results[name].ce, other_normaliser - _at(other, targets))
                 add(results[name].kl, negative_entropy - _dot(p, other) + other_normaliser)
+    if not n_pred.any():
+        raise ValueError(
+            "no row holds two tokens of text, so nothing is predicted; take longer documents or a larger `ctx`"
+        )
     return Downstream(n_pred, ce_clean, results)
 
 

@@ -1,5 +1,6 @@
 """What several stages do alike: read activations in chunks, settle a support."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,3 +37,8 @@ def settle_support(sae: SAE, teacher: SAE, threshold: Path) -> None:
         data = list(chunks(Shards(threshold)))
         sae.eps = 0.0
         sae.eps = smallest_eps(sae, data, mean_l0(teacher, data))
+        if not math.isfinite(sae.eps):
+            raise ValueError(
+                f"codes on {threshold} are not finite, so no support can be settled: pre-activations leave the range of"
+                " the gate; lower `slow_lr` of this teacher, or set `gate.tail: true`"
+            )
