@@ -53,10 +53,9 @@ class Checkpoint:
         """Replace the file."""
         buffer = io.BytesIO()  # torch's own writer reports a full disk as an error of its own kind
         torch.save({"key": self.key, "state": dict(state)}, buffer)
-        with replacing(self.path) as temporary:
-            with open(temporary, "wb") as file:
-                file.write(hashlib.sha256(buffer.getbuffer()).digest())
-                file.write(buffer.getbuffer())
+        with replacing(self.path) as temporary, open(temporary, "wb") as file:
+            file.write(hashlib.sha256(buffer.getbuffer()).digest())
+            file.write(buffer.getbuffer())
         self.last = time.monotonic()
 
     @property
