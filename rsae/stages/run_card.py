@@ -1,7 +1,6 @@
 """Under which conditions a suite's tables were made."""
 
 import csv
-import json
 import os
 import platform
 import subprocess
@@ -48,7 +47,7 @@ def run(
             "rule": f"{RULE} Tried values: docs/embedded.md",
             "pairs": objectives,
         },
-        "text": {name: json.loads(path.read_text()) for name, path in text_manifests.items()},
+        "text": {name: read_sealed(path) for name, path in text_manifests.items()},
         "device": _device(),
         "python": platform.python_version(),
         "versions": {p: version(p) for p in PACKAGES},

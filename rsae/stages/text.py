@@ -7,7 +7,7 @@ from typing import Any
 
 from rsae import docstrings, texts
 from rsae.docstrings import Document
-from rsae.files import replacing, sha256, write_json
+from rsae.files import replacing, sealed, sha256, write_json
 
 
 def run(out: Path, *, source: str, shares: Mapping[str, float], splits: Sequence[str], **options: Any) -> None:
@@ -33,7 +33,7 @@ def run(out: Path, *, source: str, shares: Mapping[str, float], splits: Sequence
             "sha256": sha256(path),
         }
         print(f"{split}: {manifest[split]['documents']} documents, {manifest[split]['characters']} characters")
-    write_json(out / "manifest.json", manifest)
+    write_json(out / "manifest.json", sealed(manifest))
 
 
 def _documents(

@@ -1,13 +1,12 @@
 """Documents to token rows."""
 
-import json
 import tempfile
 from pathlib import Path
 
 from datasets import Dataset
 
 from rsae import tokens
-from rsae.files import reading, sha256
+from rsae.files import read_sealed, sha256
 from rsae.tokenizers import load_tokenizer
 
 
@@ -21,9 +20,8 @@ def run(
     """
     made = sha256(text)
     manifest, remedy = text.with_name("manifest.json"), f"delete the folder {text.parent} and run again"
-    with reading(manifest, remedy):
-        if json.loads(manifest.read_text())[text.stem]["sha256"] != made:
-            raise ValueError(f"{text.name} has another sha256 than it says")
+    if read_sealed(manifest, remedy)[text.stem]["sha256"] != made:
+        raise ValueError(f"{text} has another sha256 than {manifest} says; {remedy}")
     with tempfile.TemporaryDirectory() as cache:
         source = Dataset.from_json(str(text), cache_dir=cache, keep_in_memory=True)
         documents = list(zip(source["name"], source["text"], strict=True))  # type: ignore[index]
