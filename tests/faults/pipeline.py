@@ -13,6 +13,7 @@ from rsae.plan import TEXT_SPLITS, Job, Plan, load_plans
 ROOT = Path(__file__).resolve().parents[2]
 HOST, TEACHER = "tiny-host", "relu"
 TEXT = f"""
+source: docstrings
 packages: [huggingface_hub]
 shares: {{{", ".join(f"{split}: 0.2" for split in TEXT_SPLITS)}}}
 """
