@@ -9,6 +9,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from rsae.arms import Kind
+from rsae.sae import CFG, WEIGHTS
 from rsae.teachers.weights import Weights, refuse_unsupported
 
 KINDS: dict[str, Kind] = {"standard": "relu", "jumprelu": "jumprelu", "topk": "topk"}
@@ -41,8 +42,8 @@ def open_sae(folder: Path, what: str) -> Any:
 
 def _check_size(folder: Path) -> None:
     """sae_lens allocates what cfg.json asks for before it looks at the weights: see that it asks for no more."""
-    cfg = json.loads((folder / FILES[0]).read_text())
-    with safe_open(folder / FILES[1], "np") as file:
+    cfg = json.loads((folder / CFG).read_text())
+    with safe_open(folder / WEIGHTS, "np") as file:
         shape = file.get_slice("W_enc").get_shape() if "W_enc" in file.keys() else None  # noqa: SIM118
     if shape is not None and math.prod(int(cfg[k]) for k in ("d_in", "d_sae")) != math.prod(shape):
         raise RuntimeError(f"W_enc is {shape}, d_in {cfg['d_in']}, d_sae {cfg['d_sae']}")
