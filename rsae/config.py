@@ -292,7 +292,7 @@ def _sentence(path: Path | str, error: Any, known: set[str]) -> str:
         return f"{path}: key `{key}` is missing"
     message = error["msg"].removeprefix("Value error, ")
     return f"{path}: `{key}`: {message}" + (
-        "" if error["type"] == "value_error" else f", got {reprlib.repr(error['input'])}"
+        "" if error["type"] == "value_error" else f", got {reprlib.repr(error['input'])[:80]}"
     )
 
 

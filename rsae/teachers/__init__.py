@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rsae.arms import Kind
+from rsae.files import short
 from rsae.sae import SAE
 from rsae.sources import Layout, detect
 from rsae.teachers import dictionary_learning, gemma_scope, sae_lens_layout
@@ -84,10 +85,13 @@ def _checked(weights: Weights, what: str, bandwidth: float) -> SAE:
 
 
 def _read(path: Path, layout: Layout, kind: Kind, what: str) -> Weights:
-    match layout:
-        case "sae_lens":
-            return sae_lens_layout.read(path, what)
-        case "gemma_scope":
-            return gemma_scope.read(path, what)
-        case _:
-            return dictionary_learning.read(path, what, kind)
+    try:
+        match layout:
+            case "sae_lens":
+                return sae_lens_layout.read(path, what)
+            case "gemma_scope":
+                return gemma_scope.read(path, what)
+            case _:
+                return dictionary_learning.read(path, what, kind)
+    except (AttributeError, TypeError, OverflowError) as error:  # a setting of another type than its writer's
+        raise ValueError(f"{what}: a setting is of the wrong type ({short(error)}); fetch it again") from error

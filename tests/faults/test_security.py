@@ -72,7 +72,8 @@ def outputs(plan):
     """Every path that a suite's jobs write."""
     found: list[Path] = []
     for h, t in plan.pairs():
-        jobs = [plan.text(), plan.tokens(h, "test"), plan.harvest(h, "test"), plan.import_teacher(h, t)]
+        site = plan.address(h, t)
+        jobs = [plan.text(), plan.tokens(site, "test"), plan.harvest(site, "test"), plan.import_teacher(h, t)]
         jobs += [plan.evaluate_reconstruction(h, t), plan.evaluate_downstream(h, t), plan.tabulate(), plan.run_card()]
         for arm, _ in plan.cells(h, t):
             spec = plan.arm(h, t, arm)
@@ -106,8 +107,8 @@ names = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(where=st.sampled_from(["host", "teacher", "variant", "text", "split"]), name=names)
+@settings(max_examples=100, deadline=None)
+@given(where=st.sampled_from(["host", "teacher", "variant", "site", "text", "split"]), name=names)
 def test_names_from_a_config_stay_below_results_or_are_refused(where, name):
     raw: Any = copy.deepcopy(BASE)
     hosts = raw["hosts"]
@@ -120,6 +121,10 @@ def test_names_from_a_config_stay_below_results_or_are_refused(where, name):
         case "variant":
             host["teachers"]["relu"]["variants"] = {name: {"arm": "rsae"}}
             host["teachers"]["relu"]["arms"].append(name)
+        case "site":
+            host["sites"] = {name: {key: host.pop(key) for key in ("hook", "ctx", "bos")}}
+            for teacher in host["teachers"].values():
+                teacher["site"] = name
         case "text":
             raw["text"] = name
         case _:
