@@ -197,4 +197,4 @@ def run(n: int, seed: int) -> list[str]:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     cases = run(int(sys.argv[1]), int(sys.argv[2]))
-    sys.exit("\n".join(cases[:40]))
+    sys.exit("\n".join(cases[:40]) or 0)
