@@ -25,8 +25,8 @@ def sentence(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "not enough memory; close other programs, take a smaller `finetune.batch` or a larger machine"
     if isinstance(error, OSError):
-        name, code = error.filename or "while reading or writing", error.errno or 0
-        return f"{name}: {REMEDIES.get(code, f'{error.strerror or error}; run the same line again')}"
+        name = f"{error.filename}: " if error.filename else ""
+        return name + REMEDIES.get(error.errno or 0, f"{error.strerror or error}; run the same line again")
     if isinstance(error, ValueError):
         lines = str(error).splitlines() or [type(error).__name__]
         if len(lines) > LINES:
