@@ -32,7 +32,7 @@ def run(
     """Print the table of all pairs; write which of them are not run, and why.
 
     Raises:
-        ValueError: no pair can be run; the message says what is missing, its size, and what to do.
+        ValueError: no pair can be run; what is missing and its size is printed, the message says what to do.
     """
     access: dict[str, str | None] = {}  # by repository: None, or why it cannot be had
     missing: dict[str, int] = {}  # bytes, by repository
@@ -83,9 +83,10 @@ def run(
         print(f"not run: {name}: {reason}")
     if len(not_run) == len(pairs):
         reasons = dict.fromkeys([*filter(None, access.values()), *not_run.values()])
+        print("missing:", *reasons, sep="\n")  # a list, of any length; the mistake itself is one sentence
         raise ValueError(
-            f"no pair of {suite} can be run; with a network, `snakemake fetch_{suite}` fetches all:\n"
-            + "\n".join(reasons)
+            f"no pair of {suite} can be run, for {len(reasons)} things are missing, listed with their sizes above; with"
+            f" a network, `snakemake fetch_{suite}` fetches all"
         )
     write_json(out, {"not_run": not_run})
 

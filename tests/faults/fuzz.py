@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from rsae import config, mistakes, shards, teachers, tokens
+from rsae.arms import Kind
 from rsae.evaluate import sums
 from rsae.files import read_sealed, sealed, write_json
 from rsae.gates.jumprelu import JumpReLU
@@ -29,7 +30,7 @@ from rsae.gates.rational import Rational
 from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
 from rsae.refine.resolvent import Resolvent
-from rsae.sae import SAE
+from rsae.sae import LINEAR, SAE
 from rsae.upgrade.checkpoint import Checkpoint
 from tests import checkpoints
 from tests.faults.pipeline import SUITE
@@ -76,7 +77,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
     (folder / "suite.yaml").write_text(SUITE)
 
     def sae(gate: Any) -> SAE:
-        return SAE(*(w[k] for k in ("W_enc", "b_enc", "W_dec", "b_dec")), gate)
+        return SAE(*(w[k] for k in LINEAR), gate=gate)
 
     form = SafePade(np.array([0.02, 0.5, 1.6, 1.2]), np.array([0.0, 0.1, 2.4]), 0.0)
     saes = {"rational": sae(Rational(form, torch.ones(1), torch.ones(1))), "jumprelu": sae(JumpReLU(w["threshold"]))}
@@ -95,7 +96,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
         "suite": Specimen(folder / "suite.yaml", lambda p: config.load(p, config.Suite), False),
     }
     found |= {f"own {name} SAE": Specimen(folder / name, _sae, True) for name in saes}
-    foreign = {
+    foreign: dict[Kind, Path] = {
         "relu": checkpoints.sae_lens(folder / "foreign-relu", w),
         "topk": checkpoints.dictionary_learning(folder / "foreign-topk", "AutoEncoderTopK", w),
         "jumprelu": checkpoints.gemma_scope(folder / "foreign-jumprelu", w),
