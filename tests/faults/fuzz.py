@@ -7,6 +7,7 @@ tests check elsewhere are not checked here, as in a real run.
 """
 
 import contextlib
+import functools
 import io
 import random
 import re
@@ -102,7 +103,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
         "jumprelu": checkpoints.gemma_scope(folder / "foreign-jumprelu", w),
     }
     for kind, path in foreign.items():
-        found[f"foreign {kind}"] = Specimen(path, lambda p, k=kind: teachers.load(p, k, D_IN), False)
+        found[f"foreign {kind}"] = Specimen(path, functools.partial(teachers.load, kind=kind, d_in=D_IN), False)
     return found
 
 

@@ -40,8 +40,8 @@ hosts:
         lr: 1.0e-3
         arms: [teacher, teacher_ft, rsae_init, rsae]
 """
-# a second apart would be once per fine-tune: here every kill finds a state to continue from
-ENVIRONMENT = {"RSAE_GATE": "tiled", "RSAE_CHECKPOINT_SECONDS": "0.1", "HF_TOKEN": "hf_thisIsNoRealTokenAndIsInNoLog"}
+# a state at every step: wherever a fine-tune is killed, there is one to continue from
+ENVIRONMENT = {"RSAE_GATE": "tiled", "RSAE_CHECKPOINT_SECONDS": "0", "HF_TOKEN": "hf_thisIsNoRealTokenAndIsInNoLog"}
 # differs between two runs of the same work: seconds
 TIMED = ("training.json", "run-card.json", "reconstruction.md", "downstream.md", "claims.md", "log.txt")
 

@@ -45,8 +45,8 @@ def test_a_killed_finetune_continues_at_a_later_step(unbroken, tmp_path):
     folder = pipeline.project(tmp_path / "p")
     process = pipeline.start(folder)
     states = folder / "results/checkpoints"
-    while process.is_alive() and not list(states.rglob("*.pt")):
-        process.join(0.02)
+    while process.is_alive() and not list(states.rglob("seed-*.pt")):
+        process.join(0.005)
     process.kill()
     process.join()
     pipeline.finish(folder)
