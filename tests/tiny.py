@@ -41,6 +41,8 @@ def models(folder: Path) -> dict[str, Path]:
         ),
     }
     for repo, model in hosts.items():
+        # residual streams of size 1, on which the random teachers have active features (Gemma scales by √d)
+        model.get_input_embeddings().weight.data.normal_(0, GEMMA**-0.5 if "gemma" in repo else 1.0)
         model.save_pretrained(folder / repo)
         load_tokenizer("assets/embedded/host").save_pretrained(folder / repo)
     narrow, wide = checkpoints.tensors(NARROW, D_SAE), checkpoints.tensors(GEMMA, D_SAE)
@@ -54,8 +56,9 @@ def models(folder: Path) -> dict[str, Path]:
     for kind, name in {"vanilla": "AutoEncoder", "topk": "AutoEncoderTopK"}.items():
         inside = f"gemma-2-2b_{kind}_width-2pow14_date-1109/resid_post_layer_12/trainer_2"
         checkpoints.dictionary_learning(
-            folder / "canrager/saebench_gemma-2-2b_width-2pow14_date-1109" / inside, name, wide, K
-        )
+            folder / "canrager/saebench_gemma-2-2b_width-2pow14_date-1109" / inside, name, wide, K,
+            layer=12, submodule_name="resid_post_layer_12", lm_name="google/gemma-2-2b",
+        )  # fmt: skip
     scope = checkpoints.tensors(GEMMA, 16384)
     checkpoints.gemma_scope(folder / "google/gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82", scope)
     repos = [*hosts, "jbloom/GPT2-Small-SAEs-Reformatted", "jbloom/GPT2-Small-OAI-v5-32k-resid-post-SAEs", SAEBENCH,
