@@ -12,17 +12,19 @@ from rsae.arms import Arm, Design, Inputs, Kind
 SHAPE_FROZEN = ("W_", "b_", "gate.log_c")  # scales still move
 
 
-def copy(per_feature: bool, sae: Any, inputs: Inputs) -> Any:
+def copy(per_feature: bool, tail: bool, sae: Any, inputs: Inputs) -> Any:
     """The teacher with its gate replaced."""
     from rsae.upgrade.copy import rational_copy
 
     assert inputs.fit is not None
-    return rational_copy(sae, inputs.calibration, inputs.fit, per_feature, inputs.tail)
+    return rational_copy(sae, inputs.calibration, inputs.fit, per_feature, tail or inputs.tail)
 
 
-def family(suffix: str, kinds: tuple[Kind, ...], design: Design, per_feature: bool = False) -> list[Arm]:
+def family(
+    suffix: str, kinds: tuple[Kind, ...], design: Design, per_feature: bool = False, tail: bool = False
+) -> list[Arm]:
     """An untuned copy and what is tuned from it."""
-    init = Arm(f"rsae_init{suffix}", kinds, design=design, build=partial(copy, per_feature))
+    init = Arm(f"rsae_init{suffix}", kinds, design=design, build=partial(copy, per_feature, tail))
     return [init, Arm(f"rsae{suffix}", kinds, start=init.name, objective="paper")]
 
 
@@ -33,7 +35,8 @@ MAIN: list[tuple[tuple[Kind, ...], Design, bool]] = [
     (("topk",), JUMP, False),
 ]
 ARMS = [
-    *(arm for kinds, design, per_feature in MAIN for arm in family("", kinds, design, per_feature)),
+    *(arm for main in MAIN for arm in family("", *main)),
+    *(arm for main in MAIN for arm in family("_tail", *main, tail=True)),  # with our clamp and linear tail
     *family("_9_8", ("relu",), RELU),
     *family("_scalar", ("jumprelu",), JUMP),
     Arm("gate_swap", start="rsae_init", trains=("gate.",), objective="paper"),
