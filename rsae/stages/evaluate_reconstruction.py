@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsae.device import device
 from rsae.evaluate import sums
 from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
 from rsae.progress import progress
-from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.stages.common import CHUNK, set_up_torch
+from rsae.stages.common import load, set_up_torch
+
+PIECE = 512  # tokens; a dozen passes over codes [PIECE, d_sae], which should stay in cache
 
 
 def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path) -> None:
@@ -22,7 +24,7 @@ def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path) -> None:
     mean = site_mean(shards.blocks())
     tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
     for (arm, seed), folder in progress(saes.items(), len(saes), "reconstruction"):
-        sae = SAE.load(folder)
+        sae = load(folder)
         if sae.d_in != shards.d_in:
             raise ValueError(f"{folder} has d_in={sae.d_in}, the test activations {shards.d_in}; wrong hook?")
         n_doc = len(shards.documents)
@@ -34,6 +36,6 @@ def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path) -> None:
 
 def _pieces(shards: Shards) -> Iterator[tuple[np.ndarray, Tensor]]:
     for block in shards.blocks():
-        for i in range(0, len(block.x), CHUNK):
-            part = slice(i, i + CHUNK)
-            yield block.document[part], torch.from_numpy(block.x[part].astype(np.float32))
+        for i in range(0, len(block.x), PIECE):
+            part = slice(i, i + PIECE)
+            yield block.document[part], torch.from_numpy(block.x[part].astype(np.float32)).to(device())
