@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from rsae.device import device
 from rsae.receipts import opened
 from rsae.tokenizers import load_tokenizer
 
@@ -42,9 +43,10 @@ class Host:
         # slow to import (seconds, half a gigabyte), so only stages that run a host pay for it
         from transformer_lens.model_bridge import TransformerBridge
 
-        path, self.hook = opened(path), hook
+        path, self.hook, self.device = opened(path), hook, device()
+        model, tokenizer = load_model(path).to(self.device), load_tokenizer(path)
         self.bridge: Any = TransformerBridge.boot_transformers(
-            str(path), hf_model=load_model(path), tokenizer=load_tokenizer(path), device="cpu"
+            str(path), hf_model=model, tokenizer=tokenizer, device=str(self.device)
         )
         # legacy hook names; weights stay as Hugging Face has them
         self.bridge.enable_compatibility_mode(no_processing=True)
@@ -72,7 +74,7 @@ class Host:
     @torch.no_grad()
     def capture(self, ids: Int[Tensor, "b len"]) -> Float[Tensor, "b len d_in"]:
         """The residual stream at the hook; later layers are not run."""
-        self._check(ids)
+        ids = self._read(ids)
         kept: list[Tensor] = []
         self.bridge.run_with_hooks(
             ids,
@@ -85,7 +87,7 @@ class Host:
     @torch.no_grad()
     def clean(self, ids: Int[Tensor, "b len"]) -> Clean:
         """Run the host as it is, keeping what :meth:`resume` needs."""
-        self._check(ids)
+        ids = self._read(ids)
         kept: list[Tensor] = []
         handed_on: list[Any] = []
         last = self._before[-1:]  # none where the hook stands before the first block
@@ -101,12 +103,13 @@ class Host:
                 handle.remove()
         return Clean(ids, kept[0], logits, handed_on[0] if handed_on else None)
 
-    def _check(self, ids: Tensor) -> None:
+    def _read(self, ids: Tensor) -> Tensor:
         if self.longest is not None and ids.shape[1] > self.longest:
             raise ValueError(
                 f"host {self.path} reads at most {self.longest} positions, the rows have {ids.shape[1]};"
                 " lower its `ctx`"
             )
+        return ids.to(self.device)
 
     @torch.no_grad()
     def resume(self, clean: Clean, resid: Float[Tensor, "b len d_in"]) -> Float[Tensor, "b len vocab"]:

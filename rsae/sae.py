@@ -102,13 +102,14 @@ class SAE(nn.Module):
         return self._copy(copy.deepcopy(self.gate), refinement)
 
     def _copy(self, gate: Gate, refine: Refinement | None) -> "SAE":
-        return SAE(
+        copied = SAE(
             *(getattr(self, name) for name in LINEAR),
             gate=gate,
             refine=refine,
             apply_b_dec_to_input=self.apply_b_dec_to_input,
             normalize_activations=self.normalize_activations,
         )
+        return copied.to(self.W_dec.device)
 
     def preactivations(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
         """h, in activation units."""

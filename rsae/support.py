@@ -26,7 +26,7 @@ def smallest_eps(sae: SAE, chunks: Iterable[Tensor], l0: float) -> float:
     """
     chunks = list(chunks)
     allowed = int(l0 * sum(len(x) for x in chunks))
-    largest = torch.empty(0)
+    largest = torch.empty(0, device=sae.W_dec.device)
     for x in chunks:
         strength = sae.strength(sae.encode(x)).flatten()
         if len(largest) > allowed:  # only what beats the current cut can still matter

@@ -14,6 +14,7 @@ from torch import Tensor
 from rsae.api import judge
 from rsae.api.given import BLOCK, KINDS, Split, activations_of, split, teacher_of
 from rsae.arms import Arm, Inputs, arms
+from rsae.device import device, named
 from rsae.evaluate import verify
 from rsae.files import replacing, write_json
 from rsae.gates import kernels
@@ -129,7 +130,7 @@ def upgrade(
         "untuned": facts,
         "documents": f"stretches of {BLOCK} tokens" if documents is None else "given",
         "n_tok": {name: len(s.x) for name, s in splits.items()},
-        "device": _device(),
+        "device": named(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
@@ -186,10 +187,10 @@ def _best_of(
     name: str, start: SAE, teacher: SAE, splits: Mapping[str, Split], grid: Sequence[Mapping[str, Any]], seed: int
 ) -> tuple[SAE, dict[str, Any]]:
     """Fine-tune once per setting; the one that tuning documents choose, by the suite's rule."""
-    device, tried, judged = _device(), [], []
-    data, held_out = splits["finetune"].x.to(device), splits["tuning"]
+    tried, judged = [], []
+    data, held_out = splits["finetune"].x.to(device()), splits["tuning"]
     for setting in grid:
-        sae = copy.deepcopy(start).to(device)
+        sae = copy.deepcopy(start).to(device())
         outcome = finetune(sae, data, Settings(**setting), seed, f"fine-tune {name}", gate_path=kernels.path())
         _settle(sae.cpu(), teacher, splits["threshold"])
         sums = judge.columns(sae, held_out, held_out.x.double().mean(0))["hard"]
@@ -204,17 +205,13 @@ def _best_of(
 
 def _estimate(starts: Mapping[str, SAE], grids: Mapping[str, Sequence[Any]], x: Tensor) -> str:
     """How long the fine-tunes will take, from a few steps of each on this machine."""
-    total, device = 0.0, _device()
+    total = 0.0
     for name, start in starts.items():
-        sae = copy.deepcopy(start).to(device)
+        sae = copy.deepcopy(start).to(device())
         setting = Settings(**{**grids[name][0], "steps": 3})
         began = time.monotonic()
         if len(x) >= setting.batch:
-            finetune(sae, x.to(device), setting, 0, f"three steps of {name}")
+            finetune(sae, x.to(device()), setting, 0, f"three steps of {name}")
         total += (time.monotonic() - began) / 3 * sum(g["steps"] for g in grids[name])
     n = sum(map(len, grids.values()))
-    return f"{n} fine-tunes of {next(iter(grids.values()))[0]['steps']} steps on {device}: about {total:.0f} s"
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return f"{n} fine-tunes of {next(iter(grids.values()))[0]['steps']} steps on {named()}: about {total:.0f} s"

@@ -80,7 +80,7 @@ def captured(host: Host, rows: tokens.TokenRows) -> tuple[torch.Tensor, np.ndarr
     """Activations [n_tok, d_in] at every position of text, and the document of each."""
     x, documents = [], []
     for members, ids in progress(tokens.batches(rows, BATCH), -(-len(rows.rows) // BATCH), "activations"):
-        for row, values in zip(members, host.capture(torch.from_numpy(ids)), strict=True):
+        for row, values in zip(members, host.capture(torch.from_numpy(ids)).cpu(), strict=True):
             x.append(values[int(rows.bos) : len(row.ids)])
             documents += [row.document] * len(x[-1])
     if not x:

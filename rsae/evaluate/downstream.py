@@ -50,12 +50,12 @@ def downstream_sums(host: Host, tokens: TokenRows, n_doc: int, replacements: Seq
     batch = max(1, min(BATCH, LOGITS // (host.vocab * max(len(r.ids) for r in tokens.rows))))
     total = -(-len(tokens.rows) // batch)
     for rows, ids in progress(batches(tokens, batch), total, "downstream"):
-        x = torch.from_numpy(ids)
+        x = torch.from_numpy(ids).to(host.device)
         text, counted, document = _masks(rows, x.shape, tokens.bos)
         targets = x.roll(-1, 1)  # of the last position too, which is never counted
 
         def add(total: np.ndarray, values: Tensor, where: Tensor = counted, to: np.ndarray = document) -> None:
-            total += np.bincount(to, values[where].double().numpy(), minlength=n_doc)
+            total += np.bincount(to, values[where].double().cpu().numpy(), minlength=n_doc)
 
         clean = host.clean(x)
         normaliser = clean.logits.logsumexp(-1)
@@ -103,4 +103,4 @@ def _masks(rows: list[Row], shape: torch.Size, bos: bool) -> tuple[Tensor, Tenso
 def ablations(mean: Tensor) -> Iterator[Replacement]:
     """The two references: the site set to ``zero``, and to its ``mean`` [d_in]."""
     yield Replacement(["zero"], lambda x: [torch.zeros_like(x)])
-    yield Replacement(["mean"], lambda x: [mean.to(x.dtype).expand_as(x)])
+    yield Replacement(["mean"], lambda x: [mean.to(x).expand_as(x)])

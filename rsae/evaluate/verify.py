@@ -52,7 +52,7 @@ def reconstruction(run: Run, chunks: Iterable[Tensor], mean: Tensor) -> tuple[fl
         n_tok += len(x)
         active += int((z != 0).sum())
         error += float((x - x_hat).double().square().sum())
-        spread += float((x.double() - mean).square().sum())
+        spread += float((x.double() - mean.to(x.device)).square().sum())
     if not spread > 0:
         raise ValueError(f"all {n_tok} activations are alike: no share of their variance can be explained; wrong hook?")
     return active / n_tok, 1 - error / spread

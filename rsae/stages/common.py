@@ -1,15 +1,14 @@
-"""What several stages do alike: read activations in chunks, settle a support."""
+"""What several stages do alike: set up torch, read activations in chunks, load an SAE."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from rsae.device import device
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.support import mean_l0, smallest_eps
 
 CHUNK = 2048  # tokens; times d_sae floats is the working memory
 
@@ -26,19 +25,11 @@ def set_up_torch() -> None:
 
 
 def chunks(shards: Shards) -> Iterator[Tensor]:
-    """Activations in fp32, :data:`CHUNK` tokens at a time."""
+    """Activations in fp32, :data:`CHUNK` tokens at a time, on the device."""
     for block in shards.blocks():
-        yield from torch.from_numpy(block.x.astype("float32")).split(CHUNK)
+        yield from torch.from_numpy(block.x.astype("float32")).to(device()).split(CHUNK)
 
 
-def settle_support(sae: SAE, teacher: SAE, threshold: Path) -> None:
-    """Freeze eps on the ``threshold`` documents so that mean L0 is at most the teacher's there."""
-    if not sae.gate.exact_zeros:
-        data = list(chunks(Shards(threshold)))
-        sae.eps = 0.0
-        sae.eps = smallest_eps(sae, data, mean_l0(teacher, data))
-        if not math.isfinite(sae.eps):
-            raise ValueError(
-                f"codes on {threshold} are not finite, so no support can be settled: pre-activations leave the range of"
-                " the gate; lower `slow_lr` of this teacher, or set `gate.tail: true`"
-            )
+def load(folder: Path) -> SAE:
+    """An SAE, on the device."""
+    return SAE.load(folder).to(device())

@@ -12,7 +12,7 @@ from rsae.evaluate.reconstruction import site_mean
 from rsae.hosts import Host
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.stages.common import set_up_torch
+from rsae.stages.common import load, set_up_torch
 
 
 def run(
@@ -30,7 +30,7 @@ def run(
     source = tokens.read(token_file)
     n_doc = 1 + max(r.document for r in source.rows)
     replacements = [*ablations(site_mean(Shards(calibration).blocks()))]
-    replacements += [_replacement(arm, seed, SAE.load(folder)) for (arm, seed), folder in saes.items()]
+    replacements += [_replacement(arm, seed, load(folder)) for (arm, seed), folder in saes.items()]
     result = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, replacements)
     tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
     for arm, seed in saes:

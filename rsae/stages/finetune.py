@@ -11,9 +11,10 @@ from rsae.arms import Kind, arms
 from rsae.files import digest, read_sealed, sealed, sha256, write_json
 from rsae.gates import kernels
 from rsae.provenance import code_digest
-from rsae.sae import SAE, WEIGHTS
+from rsae.sae import WEIGHTS
 from rsae.shards import Shards
-from rsae.stages.common import set_up_torch, settle_support
+from rsae.stages.common import load, set_up_torch
+from rsae.stages.threshold import Threshold
 from rsae.upgrade.checkpoint import Checkpoint, alone
 from rsae.upgrade.finetune import Settings, finetune
 
@@ -43,7 +44,7 @@ def run(
     compilation. Killed, the same call continues from what it left in the folder ``checkpoints``.
     """
     set_up_torch()
-    source = SAE.load(teacher)
+    source = load(teacher)
     shards = Shards(activations)
     if shards.d_in != source.d_in:
         raise ValueError(f"{activations} has d_in={shards.d_in}, the SAE {start} has {source.d_in}; wrong hook?")
@@ -59,16 +60,17 @@ def run(
         "data": sha256(activations / "manifest.json"),
         "start": sha256(start / WEIGHTS),
     }
+    settled_on = Threshold(source, threshold)
     with alone(checkpoints):
         for seed, out in outs.items():
-            sae = SAE.load(start)
+            sae = load(start)
             if spec.prepare is not None:
                 sae = spec.prepare(sae)
             order_seed, what = order_seeds[str(seed)], f"finetune {arm} seed {seed}"
             checkpoint = Checkpoint(checkpoints / f"seed-{seed}.pt", digest(made_from | {"order_seed": order_seed}))
             outcome = finetune(sae, data, settings, order_seed, what, spec.trains, kernels.path(), checkpoint)
-            settle_support(sae, source, threshold)
-            sae.save(out, {"hook_name": shards.manifest["hook"], "arm": arm, **settings._asdict()})
+            facts = settled_on.settle(sae)
+            sae.save(out, {"hook_name": shards.manifest["hook"], "arm": arm, **settings._asdict(), **facts})
             write_json(
                 reports[seed],
                 sealed(

@@ -34,7 +34,7 @@ def run(
         offset: dict[int, int] = {}
         total = -(-len(source.rows) // BATCH)
         for members, ids in progress(tokens.batches(source, BATCH), total, f"harvest {out.name}"):
-            x = model.capture(torch.from_numpy(ids)).numpy()
+            x = model.capture(torch.from_numpy(ids)).cpu().numpy()
             for row, values in zip(members, x, strict=True):
                 n = len(row.ids) - source.bos
                 start = offset.get(row.document, 0)

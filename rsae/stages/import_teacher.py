@@ -8,6 +8,7 @@ import numpy as np
 
 from rsae import receipts, teachers, tokens
 from rsae.arms import Kind
+from rsae.device import device
 from rsae.evaluate import verify
 from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import site_mean
@@ -48,11 +49,11 @@ def run(
     if receipt is not None:
         files, repo, folder, layout = Path(receipt.local), receipt.repo, receipt.folder, receipt.layout
     layout = layout or detect(files)
-    sae = teachers.load(files, kind, shards.d_in, bandwidth, layout, stated, hook)
+    sae = teachers.load(files, kind, shards.d_in, bandwidth, layout, stated, hook).to(device())
     what = f"teacher {files}"
     scale = stated.get("input_scale", 1.0)
     peer = load_peer(files, layout, what, repo=repo, folder=folder, input_scale=scale)
-    runs = [verify.codes_and_output(sae)] + ([] if peer is None else [verify.peers_codes_and_output(peer)])
+    runs = [verify.codes_and_output(sae)] + ([] if peer is None else [verify.peers_codes_and_output(peer.to(device()))])
     data, mean = list(chunks(shards)), site_mean(shards.blocks())
     source = tokens.read(token_file)
     source = source._replace(rows=source.rows[:ROWS])

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from rsae.arms import Inputs, Kind, arms
 from rsae.files import read_sealed
-from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.stages.common import chunks, set_up_torch, settle_support
+from rsae.stages.common import chunks, load, set_up_torch
+from rsae.stages.threshold import Threshold
 
 
 def run(
@@ -22,10 +22,10 @@ def run(
 ) -> None:
     """Build ``arm`` from the teacher, settle its support, write it. ``fit`` is the record of its design problem."""
     set_up_torch()
-    source, data = SAE.load(teacher), Shards(calibration)
+    source, data = load(teacher), Shards(calibration)
     build = arms(kind)[arm].build
     assert build is not None
     record = None if fit is None else read_sealed(fit)
     built, facts = build(source, Inputs(list(chunks(data)), record, tail))
-    settle_support(built, source, threshold)
+    facts |= Threshold(source, threshold).settle(built)
     built.save(out, {"hook_name": data.manifest["hook"], "arm": arm, **facts})

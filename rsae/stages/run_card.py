@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from rsae.device import named
 from rsae.files import read_sealed, sha256, write_json
 from rsae.provenance import ROOT
 from rsae.stages.tune import RULE
@@ -48,7 +49,7 @@ def run(
             "pairs": objectives,
         },
         "text": {name: read_sealed(path) for name, path in text_manifests.items()},
-        "device": _device(),
+        "device": named(),
         "python": platform.python_version(),
         "versions": {p: version(p) for p in PACKAGES},
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -70,18 +71,6 @@ def _commit() -> str:
         return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _device() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    names = (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name"))
-    return f"CPU: {next(names, platform.machine())}"
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.is_file() else []
 
 
 def _rules(paths: Sequence[Path]) -> Mapping[str, Mapping[str, float]]:

@@ -10,7 +10,8 @@ from rsae.arms import EVERYTHING
 from rsae.gates import kernels
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.stages.common import chunks, settle_support
+from rsae.stages.common import chunks, load
+from rsae.stages.threshold import Threshold
 from rsae.support import mean_l0
 from rsae.upgrade.finetune import Settings, finetune
 
@@ -21,8 +22,8 @@ class Trials:
     def __init__(
         self, teacher: Path, activations: Path, threshold: Path, tuning: Path, order_seed: int, fixed: Mapping[str, Any]
     ) -> None:
-        self.teacher, self.threshold = SAE.load(teacher), threshold
-        self.counted = list(chunks(Shards(threshold)))
+        self.teacher = load(teacher)
+        self.threshold = Threshold(self.teacher, threshold)
         self.data = torch.from_numpy(Shards(activations).load().x)
         self.held_out = list(chunks(Shards(tuning)))
         self.order_seed, self.fixed = order_seed, fixed
@@ -31,7 +32,7 @@ class Trials:
         """Fine-tune ``sae`` with one setting; its mse and l0 on hard codes."""
         settings = Settings(**{**self.fixed, **setting})
         finetune(sae, self.data, settings, self.order_seed, trains=trains, gate_path=kernels.path())
-        settle_support(sae, self.teacher, self.threshold)
+        self.threshold.settle(sae)
         return self.judge(sae)
 
     @torch.no_grad()
@@ -45,5 +46,5 @@ class Trials:
         return {
             "mse_sum": error / sum(map(len, self.held_out)),
             "l0": mean_l0(sae, self.held_out),
-            "l0_threshold": mean_l0(sae, self.counted),
+            "l0_threshold": mean_l0(sae, self.threshold.data),
         }

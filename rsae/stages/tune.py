@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rsae.files import sealed, write_json
-from rsae.sae import SAE
-from rsae.stages.common import set_up_torch
+from rsae.stages.common import load, set_up_torch
 from rsae.stages.trials import Trials
 
 RULE = (
@@ -39,7 +38,7 @@ def run(
     for values in product(*grid.values()):
         setting = dict(zip(grid, values, strict=True))
         for arm, start in starts.items():
-            tried.append({"arm": arm, **setting, **trials.run(SAE.load(start), setting)})
+            tried.append({"arm": arm, **setting, **trials.run(load(start), setting)})
             print(tried[-1], flush=True)
     write_json(out, sealed({"rule": RULE, "chosen": choose(tried), "tried": tried, "fixed": fixed}))
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from rsae.arms import Kind, arms
 from rsae.files import sealed, write_json
-from rsae.sae import SAE
-from rsae.stages.common import set_up_torch
+from rsae.stages.common import load, set_up_torch
 from rsae.stages.trials import Trials
 
 SLACK = 1.01  # an l0 that is 1% off is not another l0; without it a rate would be dropped for a feature in 30 tokens
@@ -39,7 +38,7 @@ def run(
     tried = []
     for values in product(*grid.values()):
         setting = dict(zip(grid, values, strict=True))
-        sae = SAE.load(start)
+        sae = load(start)
         sae = spec.prepare(sae) if spec.prepare else sae
         tried.append({**setting, **trials.run(sae, setting, spec.trains)})
         print(tried[-1], flush=True)

@@ -33,7 +33,7 @@ def topk_threshold(teacher: SAE, chunks: Iterable[Tensor]) -> float:
         ValueError: fewer than k positive pre-activations per token on average.
     """
     assert isinstance(teacher.gate, TopK)
-    n_tok, best = 0, torch.empty(0)
+    n_tok, best = 0, torch.empty(0, device=teacher.W_enc.device)
     for x in chunks:
         n_tok += len(x)
         # no token holds more than a few k of the k · n_tok largest
@@ -66,6 +66,7 @@ def imitated(teacher: SAE, chunks: Iterable[Tensor], tau: float, per_feature: bo
     Raises:
         ValueError: no JumpReLU threshold is positive.
     """
+    where = teacher.W_enc.device
     if isinstance(teacher.gate, JumpReLU):
         theta = teacher.gate.threshold.detach()
         positive = theta[theta > 0]
@@ -76,10 +77,10 @@ def imitated(teacher: SAE, chunks: Iterable[Tensor], tau: float, per_feature: bo
         # a threshold of 0 is a ReLU; the smallest positive one stands in for its vanishing jump
         return Imitated(theta, theta.clamp_min(float(positive.min())) / tau)
     if isinstance(teacher.gate, TopK):
-        threshold = torch.tensor([topk_threshold(teacher, chunks)])
+        threshold = torch.tensor([topk_threshold(teacher, chunks)], device=where)
         return Imitated(threshold, threshold / tau)
     largest = max(float(teacher.preactivations(x).abs().max()) for x in chunks)
-    return Imitated(torch.zeros(1), torch.tensor([largest]))
+    return Imitated(torch.zeros(1, device=where), torch.tensor([largest], device=where))
 
 
 @torch.no_grad()
@@ -92,14 +93,14 @@ def histogram(teacher: SAE, chunks: Iterable[Tensor], gate: Imitated) -> Histogr
         ValueError: no code is active, so no gate can be told from another.
     """
     weight = (gate.scale * teacher.W_dec.norm(dim=1)).double().square()
-    sums = torch.zeros(3, BINS, dtype=torch.float64)  # of the weights, of v, of z / scale
+    sums = torch.zeros(3, BINS, dtype=torch.float64, device=weight.device)  # of the weights, of v, of z / scale
     for x in chunks:
         h = teacher.preactivations(x)
         v = h / gate.scale
         index = ((v + RANGE) * (BINS / (2 * RANGE))).long().clamp_(0, BINS - 1).flatten()
         for total, values in zip(sums, (1.0, v, torch.where(h > gate.threshold, v, 0.0)), strict=True):
             total += torch.bincount(index, (weight * values).expand_as(v).flatten(), minlength=BINS)
-    total, v_sum, z_sum = sums[:, sums[0] > 0].numpy()
+    total, v_sum, z_sum = sums[:, sums[0] > 0].cpu().numpy()
     if not z_sum.sum() > 0:
         raise ValueError("the calibration histogram has no active mass: no pre-activation passes its threshold")
     return Histogram(v_sum / total, total / total.sum(), z_sum / total)

@@ -28,5 +28,4 @@ def rational_copy(
         "fit_converged": fit["converged"],
         "calibration_rms_before": moved.error_before,
         "calibration_rms_after": moved.error_after,
-        "share_outside_design_interval": float(np.mean([rational.outside(copy.preactivations(x)) for x in data])),
     }

@@ -75,7 +75,7 @@ def finetune(
             run.restore(state)
         stream = _batches(data, settings.batch, seed, run.step)
         for _ in progress(range(run.step, settings.steps), settings.steps - run.step, what):
-            run.advance(next(stream))
+            run.advance(next(stream).to(sae.W_enc.device).float())
             if checkpoint and (checkpoint.due or run.step == settings.steps):
                 checkpoint.save(run.state())
                 checkpoint.leave()
@@ -177,7 +177,7 @@ def _groups(sae: SAE, settings: Settings, trains: tuple[str, ...]) -> list[dict[
 
 
 def _batches(data: Tensor, batch: int, seed: int, start: int = 0) -> Iterator[Tensor]:
-    """Full batches in fp32 from the ``start``-th on, every row once per pass, each pass in a new order."""
+    """Full batches from the ``start``-th on, every row once per pass, each pass in a new order."""
     generator = torch.Generator().manual_seed(seed)
     per_pass = len(data) // batch
     skip = start % per_pass
@@ -185,5 +185,5 @@ def _batches(data: Tensor, batch: int, seed: int, start: int = 0) -> Iterator[Te
         torch.randperm(len(data), generator=generator)  # passes that are over
     while True:
         for rows in torch.randperm(len(data), generator=generator).split(batch)[skip:per_pass]:
-            yield data[rows].float()
+            yield data[rows]
         skip = 0

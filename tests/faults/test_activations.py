@@ -17,7 +17,7 @@ from rsae.hosts import Host
 from rsae.rational.safe_pade import SafePade
 from rsae.report import cells
 from rsae.report.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
-from rsae.stages.common import settle_support
+from rsae.stages.threshold import Threshold
 from rsae.upgrade.finetune import Settings, finetune
 
 SETTINGS = Settings(steps=60, batch=64, lr=1e-3, slow_lr=1e-4, decay_share=0.2, l1_coefficient=0.05)
@@ -79,7 +79,7 @@ def test_codes_that_overflow_settle_no_support(make_sae, rational, tmp_path):
     x = DATA.numpy().copy()
     x[100] = 1e30
     with pytest.raises(ValueError, match=r"are not finite, so no support can be settled.*gate\.tail"):
-        settle_support(make_sae(rational), make_sae(ReLU()), write(tmp_path / "threshold", x))
+        Threshold(make_sae(ReLU()), write(tmp_path / "threshold", x)).settle(make_sae(rational))
 
 
 def test_an_overflow_of_fp16_names_document_and_position(tmp_path):

@@ -1,0 +1,54 @@
+"""The documents on which supports are settled, and nothing else."""
+
+import math
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rsae.gates.rational import Rational
+from rsae.sae import SAE
+from rsae.shards import Shards
+from rsae.stages.common import chunks
+from rsae.support import mean_l0, smallest_eps
+
+
+class Threshold:
+    """The activations in ``folder``, with the teacher's l0 there; both are read when first asked for."""
+
+    def __init__(self, teacher: SAE, folder: Path) -> None:
+        self.teacher, self.folder = teacher, folder
+
+    @cached_property
+    def data(self) -> list[Tensor]:
+        """Activations [n_tok, d_in] in chunks, on the device."""
+        return list(chunks(Shards(self.folder)))
+
+    @cached_property
+    def l0(self) -> float:
+        """The teacher's features per token."""
+        return mean_l0(self.teacher, self.data)
+
+    def settle(self, sae: SAE) -> dict[str, float]:
+        """Freeze ``sae.eps`` so that its mean L0 is at most the teacher's here.
+
+        Returns, of a rational gate, how many of these pre-activations it met outside of its design interval.
+        """
+        if sae.gate.exact_zeros:
+            return {}
+        sae.eps = 0.0
+        sae.eps = smallest_eps(sae, self.data, self.l0)
+        if not math.isfinite(sae.eps):
+            raise ValueError(
+                f"codes on {self.folder} are not finite, so no support can be settled: pre-activations leave the range"
+                " of the gate; lower `slow_lr` of this teacher, or set `gate.tail: true`"
+            )
+        if not isinstance(sae.gate, Rational):
+            return {}
+        return {"share_outside_design_interval": self._share_outside(sae, sae.gate)}
+
+    @torch.no_grad()
+    def _share_outside(self, sae: SAE, gate: Rational) -> float:
+        outside = sum(gate.outside(sae.preactivations(x)) * len(x) for x in self.data)
+        return outside / sum(map(len, self.data))
