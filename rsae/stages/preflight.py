@@ -12,6 +12,7 @@ import torch
 from tabulate import tabulate
 
 from rsae import hub
+from rsae.device import device, named
 from rsae.estimates import Shape
 from rsae.files import write_json
 from rsae.stages.fetch import wanted
@@ -38,7 +39,7 @@ def run(
     missing: dict[str, int] = {}  # bytes, by repository
     not_run: dict[str, str] = {}
     rows, disk = [], 0
-    free, memory, rate = _free(out), _memory(), _rate()
+    free, memory, accelerator, rate = _free(out), _memory(), _accelerator(), _rate()
     seen: set[str] = set()
     for name, pair in pairs.items():
         host = hosts[pair["host"]]
@@ -61,6 +62,10 @@ def run(
             not_run[name] = (
                 f"needs {_gb(shape.memory)} of memory, this machine has {_gb(memory)}; lower `tokens` or d_sae"
             )
+        if name not in not_run and accelerator is not None and accelerator < shape.device:
+            not_run[name] = (
+                f"needs {_gb(shape.device)} of GPU memory, {named()} has {_gb(accelerator)}; or RSAE_DEVICE=cpu"
+            )
         if name not in not_run:
             disk += site + shape.saes
             if disk > free:
@@ -77,7 +82,7 @@ def run(
     print(tabulate(rows, headers, tablefmt="github"))
     print(
         f"\nto download: {_gb(sum(missing.values()))}; free disk {_gb(free)}; memory {_gb(memory)}; times are matrix"
-        f" products alone at {rate / 1e9:.0f} GFLOP/s, as this machine does them on one thread, one job at a time"
+        f" products alone at {rate / 1e9:.0f} GFLOP/s, as {named()} does them with one thread, one job at a time"
     )
     for name, reason in not_run.items():
         print(f"not run: {name}: {reason}")
@@ -181,15 +186,23 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def _accelerator() -> int | None:
+    """Bytes of memory of the GPU, or None where none is used."""
+    where = device()
+    return torch.cuda.mem_get_info(where)[1] if where.type == "cuda" else None
+
+
 def _rate() -> float:
-    """Operations per second of a matrix product in fp32, on one thread."""
+    """Operations per second of a matrix product in fp32 on the device; on a CPU, on one thread."""
     torch.set_num_threads(1)
-    x = torch.randn(1024, 1024)
-    torch.mm(x, x)
+    n = 1024 if _accelerator() is None else 8192
+    x = torch.randn(n, n, device=device())
+    float(torch.mm(x, x)[0, 0])
     start = time.perf_counter()
     for _ in range(4):
-        torch.mm(x, x)
-    return 4 * 2 * 1024**3 / (time.perf_counter() - start)
+        product = torch.mm(x, x)
+    float(product[0, 0])  # waits for all of them
+    return 4 * 2 * n**3 / (time.perf_counter() - start)
 
 
 def _gb(n: float) -> str:
