@@ -58,7 +58,7 @@ def _require(paths: list[Path]) -> None:
 
 
 def _do(job: Job) -> Any:
-    _require(job.inputs)
+    _require([*job.inputs, *job.after])
     return importlib.import_module(f"rsae.stages.{job.stage}").run(**job.arguments, **job.settings)
 
 
@@ -133,8 +133,14 @@ def theory(results: Results = RESULTS) -> None:
 
 @app.command("import-teacher")
 def import_teacher(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
-    """Load a teacher through its own library, check it, write it in the common form."""
+    """Load a teacher of any known layout and write it in the common form."""
     _do(_plan_of(host, results).import_teacher(host, teacher))
+
+
+@app.command("verify-teacher")
+def verify_teacher(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
+    """Hold a teacher against its published figures and against sae_lens's own run of its files."""
+    _do(_plan_of(host, results).verify_teacher(host, teacher))
 
 
 @app.command()

@@ -47,6 +47,7 @@ class Job(NamedTuple):
     inputs: list[Path]  # files and folders that must exist, as Snakemake sees them
     arguments: dict[str, Any]  # paths, as the stage sees them
     settings: dict[str, Any]  # JSON values
+    after: tuple[Path, ...] = ()  # files that must exist, whatever their age
     module: str | None = None  # code that the stage finds by name, such as an arm's
 
     @property
@@ -174,6 +175,10 @@ class Plan:
         """Report of a fine-tune."""
         return self.sae(host, teacher, arm, seed).with_name("training.json")
 
+    def verified(self, host: str, teacher: str) -> Path:
+        """What the teacher gate measured."""
+        return self.root / host / teacher / "verified.json"
+
     def sums(self, host: str, teacher: str, judgement: str) -> Path:
         """Per-document sums of a pair."""
         return self.root / host / teacher / f"{judgement}.parquet"
@@ -279,23 +284,41 @@ class Plan:
 
     def import_teacher(self, host: str, teacher: str) -> Job:
         """Somebody's SAE to the common form."""
+        entry, source = self.teacher(host, teacher), self.teacher_place(host, teacher)
+        calibration = self.read(host, teacher, "calibration")
+        return Job(
+            "import_teacher",
+            [*source.inputs, calibration],
+            {"teacher": source.path, "calibration": calibration, "out": self.sae(host, teacher, "teacher", 0)},
+            {
+                "hook": self.site(self.address(host, teacher)).hook,
+                "kind": entry.kind,
+                "bandwidth": entry.bandwidth,
+                "layout": entry.layout,
+                "stated": entry.stated.model_dump(exclude_none=True),
+            },
+        )
+
+    def verify_teacher(self, host: str, teacher: str) -> Job:
+        """The teacher gate. Nothing is upgraded before it; what it measures changes no upgrade, so its age is no reason
+        for another one.
+        """
         entry, address = self.teacher(host, teacher), self.address(host, teacher)
         model, source = self.host_place(host), self.teacher_place(host, teacher)
         tokens, calibration = self.token_file(address, "calibration"), self.activations(address, "calibration")
         return Job(
-            "import_teacher",
-            [*source.inputs, *model.inputs, tokens, calibration],
+            "verify_teacher",
+            [*source.inputs, *self.sae_files(host, teacher, "teacher", 0), *model.inputs, tokens, calibration],
             {
                 "teacher": source.path,
+                "sae": self.sae(host, teacher, "teacher", 0),
                 "host": model.path,
                 "token_file": tokens,
                 "calibration": calibration,
-                "out": self.sae(host, teacher, "teacher", 0),
+                "out": self.verified(host, teacher),
             },
             {
                 **self._opening(address),
-                "kind": entry.kind,
-                "bandwidth": entry.bandwidth,
                 "layout": entry.layout,
                 "stated": entry.stated.model_dump(exclude_none=True),
                 "published": entry.published.model_dump(exclude_none=True),
@@ -320,6 +343,7 @@ class Plan:
                 "out": self.sae(host, teacher, arm, 0),
             },
             {"arm": spec.name, "kind": entry.kind, "tail": self.suite.gate.tail},
+            (self.verified(host, teacher),),
             spec.module,
         )
 
@@ -368,6 +392,7 @@ class Plan:
                 "l1_coefficient": chosen("l1_coefficient", entry.l1_coefficient),
                 "objective": spec.objective or budget.objective,
             },
+            (self.verified(host, teacher),),
             spec.module,
         )
 
@@ -397,6 +422,7 @@ class Plan:
                 "order_seed": job.settings["order_seeds"][str(seed)],
                 **{k: job.settings[k] for k in kept},
             },
+            job.after,
             job.module,
         )
 
@@ -423,6 +449,7 @@ class Plan:
                 "order_seed": job.settings["order_seeds"][str(seed)],
                 **{k: job.settings[k] for k in kept},
             },
+            job.after,
         )
 
     def evaluate_reconstruction(self, host: str, teacher: str) -> Job:
@@ -438,6 +465,7 @@ class Plan:
                 "out": self.sums(host, teacher, "reconstruction"),
             },
             {},
+            (self.verified(host, teacher),),
         )
 
     def evaluate_downstream(self, host: str, teacher: str) -> Job:
@@ -460,6 +488,7 @@ class Plan:
                 "out": self.sums(host, teacher, "downstream"),
             },
             self._opening(address),
+            (self.verified(host, teacher),),
         )
 
     # what can be done: of a suite with checkpoints of a hub, the preflight says
@@ -580,7 +609,7 @@ class Plan:
         for address, h in self.addresses().items():
             found += [f"{stage}/{address}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
         for h, t in self.pairs():
-            stages = ("import_teacher", "evaluate_reconstruction", "evaluate_downstream")
+            stages = ("import_teacher", "verify_teacher", "evaluate_reconstruction", "evaluate_downstream")
             found += [f"{stage}/{h}/{t}" for stage in stages]
             found += [f"tune_arm/{h}/{t}-{a}" for a in self.teacher(h, t).grids]
             for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):

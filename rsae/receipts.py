@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rsae.files import write_json
-from rsae.sources import Layout
+from rsae.sources import Layout, detect
 
 
 class Receipt(NamedTuple):
@@ -43,3 +43,25 @@ def opened(path: Path | str) -> Path:
     """The folder that ``path`` is, or that it is the receipt of."""
     receipt = read(Path(path))
     return Path(path) if receipt is None else Path(receipt.local)
+
+
+class Checkpoint(NamedTuple):
+    """The files of a teacher, and where they came from if they were fetched."""
+
+    path: Path
+    layout: Layout
+    repo: str | None
+    folder: str | None
+
+
+def checkpoint(path: Path, layout: Layout | None) -> Checkpoint:
+    """The teacher that ``path`` is, or that it is the receipt of; without a word on its layout, look at the files.
+
+    Raises:
+        ValueError: the files are gone, or of no layout that is known.
+    """
+    receipt = read(path)
+    if receipt is None:
+        return Checkpoint(path, layout or detect(path), None, None)
+    local = Path(receipt.local)
+    return Checkpoint(local, receipt.layout or detect(local), receipt.repo, receipt.folder)

@@ -168,8 +168,9 @@ def test_a_host_may_be_read_at_several_sites(tmp_path):
     assert plan.tokens(f"{h}/two", "test").settings["ctx"] == 64
     assert plan.harvest(f"{h}/two", "test").settings["center_writing_weights"]
     # each teacher reads its own site, everywhere
-    for job in (plan.import_teacher(h, "topk"), plan.init(h, "topk", "rsae_init"), plan.finetune(h, "topk", "rsae"),
-                plan.evaluate_reconstruction(h, "topk"), plan.evaluate_downstream(h, "topk")):  # fmt: skip
+    for job in (plan.import_teacher(h, "topk"), plan.verify_teacher(h, "topk"), plan.init(h, "topk", "rsae_init"),
+                plan.finetune(h, "topk", "rsae"), plan.evaluate_reconstruction(h, "topk"),
+                plan.evaluate_downstream(h, "topk")):  # fmt: skip
         read = [str(p) for p in job.inputs if "activations" in str(p) or "tokens" in str(p)]
         assert read
         assert all(f"{h}/two/" in p for p in read)

@@ -95,7 +95,7 @@ def test_light_stages_import_neither_sae_lens_nor_transformer_lens():
     for stage in ("rsae.stages.tokens", "rsae.stages.finetune", "rsae.stages.tables", "rsae.stages.init", "rsae.plan"):
         assert not heavy(stage), stage
     assert heavy("rsae.stages.harvest") == {"transformer_lens"}
-    assert heavy("rsae.stages.import_teacher") == {"sae_lens", "transformer_lens"}
+    assert heavy("rsae.stages.verify_teacher") == {"sae_lens", "transformer_lens"}
 
 
 def test_what_snakemake_parses_loads_no_torch():

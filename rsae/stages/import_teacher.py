@@ -1,78 +1,32 @@
-"""A teacher settled into the common form, once it has passed the teacher gate."""
+"""A teacher, whatever its files look like, settled into the common form."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rsae import receipts, teachers, tokens
+from rsae import teachers
 from rsae.arms import Kind
-from rsae.device import device
-from rsae.evaluate import verify
-from rsae.evaluate.downstream import Replacement, downstream_sums
-from rsae.evaluate.reconstruction import site_mean
-from rsae.hosts import Host
+from rsae.receipts import checkpoint
 from rsae.shards import Shards
-from rsae.sources import Layout, detect
-from rsae.stages.common import chunks, set_up_torch
-from rsae.teachers.peer import load_peer
-
-ROWS = 64  # of the host's context, for the cross-entropies
+from rsae.sources import Layout
 
 
 def run(
     teacher: Path,
-    host: Path,
-    token_file: Path,
     calibration: Path,
     out: Path,
     *,
     hook: str,
-    center_writing_weights: bool,
     kind: Kind,
     bandwidth: float,
     layout: Layout | None,
     stated: Mapping[str, Any],
-    published: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Load somebody's SAE, measure it, write it in the common form.
+    """Load somebody's SAE and write it in the common form; ``calibration`` says how wide its site is.
 
     Raises:
-        ValueError: it cannot be loaded, is not the function that sae_lens computes from the same
-            files, or misses a published figure; the message names the likely cause.
+        ValueError: it cannot be loaded, is of another kind or width, or was trained at another site.
     """
-    set_up_torch()
-    shards = Shards(calibration)
-    receipt = receipts.read(teacher)
-    files, repo, folder = teacher, None, None
-    if receipt is not None:
-        files, repo, folder, layout = Path(receipt.local), receipt.repo, receipt.folder, receipt.layout
-    layout = layout or detect(files)
-    sae = teachers.load(files, kind, shards.d_in, bandwidth, layout, stated, hook).to(device())
-    what = f"teacher {files}"
-    scale = stated.get("input_scale", 1.0)
-    peer = load_peer(files, layout, what, repo=repo, folder=folder, input_scale=scale)
-    runs = [verify.codes_and_output(sae)] + ([] if peer is None else [verify.peers_codes_and_output(peer.to(device()))])
-    data, mean = list(chunks(shards)), site_mean(shards.blocks())
-    source = tokens.read(token_file)
-    source = source._replace(rows=source.rows[:ROWS])
-    n_doc = 1 + max(r.document for r in source.rows)
-    splices = [Replacement([i], lambda x, r=r: [r(x)[1]]) for i, r in enumerate(runs)]
-    losses = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, splices)
-    n_pred, clean = losses.n_pred.sum(), losses.ce_clean.sum()
-    found = [
-        verify.Figures(*verify.reconstruction(r, data, mean), float((losses.spliced[i].ce.sum() - clean) / n_pred))
-        for i, r in enumerate(runs)
-    ]
-    for name, figures in zip(("settled here", "through sae_lens"), found, strict=False):
-        print(f"{what}, {name}, on {shards.n_tok} tokens: {figures}")
-    if not np.isfinite(found).all():
-        raise ValueError(f"{what} overflows on the calibration activations, {found[0]}; check `hook` and `input_scale`")
-    if len(found) == 2 and (odd := verify.disagreements(*found)):
-        raise ValueError(f"{what} is not the function that sae_lens computes from the same files: {'; '.join(odd)}")
-    if bad := verify.misses(found[0], published):
-        cause = verify.likely_cause(sae, data, mean, published)
-        raise ValueError(f"{what} misses its published figures and is not upgraded: {'; '.join(bad)}. {cause}")
-    measured = {"n_tok": shards.n_tok, **found[0]._asdict(), "agrees_with_sae_lens": len(found) == 2}
-    sae.save(out, {"hook_name": hook, "arm": "teacher", "verified": measured})
+    files, d_in = checkpoint(teacher, layout), Shards(calibration).d_in
+    sae = teachers.load(files.path, kind, d_in, bandwidth, files.layout, stated, hook)
+    sae.save(out, {"hook_name": hook, "arm": "teacher"})

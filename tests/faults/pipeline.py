@@ -69,6 +69,7 @@ def commands(plan: Plan) -> Iterator[tuple[list[str], list[Path]]]:
     fit = plan.results / "gates/relu/3-2.json"
     yield ["fit-gate", "--target", "relu", "--degree", "3", "2", "--json", str(fit)], [fit]
     yield ["import-teacher", *pair], plan.sae_files(HOST, TEACHER, "teacher", 0)
+    yield ["verify-teacher", *pair], [plan.verified(HOST, TEACHER)]
     yield ["init", *pair, "--arm", "rsae_init"], plan.sae_files(HOST, TEACHER, "rsae_init", 0)
     for arm in ("teacher_ft", "rsae"):
         files = [*plan.sae_files(HOST, TEACHER, arm, 0), plan.training(HOST, TEACHER, arm, 0)]

@@ -15,7 +15,7 @@ def test_the_main_job_is_the_embedded_suite_and_trains_no_host_and_no_teacher(cl
     assert planned == clone.planned("--cores", "all") == clone.planned("embedded")
     stages = {command.split()[0] for command in planned}
     assert stages == {
-        "text", "tokens", "harvest", "fit-gate", "import-teacher", "init", "finetune",
+        "text", "tokens", "harvest", "fit-gate", "import-teacher", "verify-teacher", "init", "finetune",
         "evaluate-reconstruction", "evaluate-downstream", "tables", "run-card",
     }  # fmt: skip
     assert not any("train" in stage for stage in stages)

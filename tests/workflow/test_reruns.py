@@ -1,7 +1,6 @@
 """Which jobs an edit plans, exactly."""
 
 HOST = "--host gpt2-docs-quick"
-START = (("import-teacher", ""), ("init", " --arm rsae_init"))
 TABLES = {"tables --suite quick", "run-card --suite quick"}
 
 
@@ -32,7 +31,7 @@ def test_the_hosts_entry_reruns_the_host_and_the_tables(untouched):
     assert {f"harvest {HOST} --split {s}" for s in ("test", "threshold", "calibration", "finetune")} <= planned
     every = ("relu", "jumprelu", "topk")
     assert finetunes(*every) | evaluations(*every) | TABLES <= planned
-    assert len(planned) == 4 + 3 + 3 + 6 + 6 + 2  # harvest, import, init, finetune, evaluate, tables
+    assert len(planned) == 4 + 3 + 3 + 3 + 6 + 6 + 2  # harvest, import, verify, init, finetune, evaluate, tables
 
 
 def test_code_reruns_exactly_the_stages_that_use_it(untouched):
@@ -45,10 +44,19 @@ def test_code_reruns_exactly_the_stages_that_use_it(untouched):
     assert untouched.planned("quick") == TABLES | {f"evaluate-downstream {HOST} --teacher {t}" for t in every}
     untouched.edit("rsae/upgrade/finetune.py", "CHECK_EVERY = 50", "CHECK_EVERY = 40")
     assert untouched.planned("quick") == TABLES | finetunes(*every) | evaluations(*every)
-    # the teacher gate measures cross-entropies before anything is upgraded: what it uses, all depends on
+
+
+def test_what_measures_a_teacher_upgrades_none(untouched):
+    """The teacher gate comes before every upgrade, and another measurement does not change what was upgraded."""
+    untouched.edit(
+        "config/suites/quick.yaml", "kind: topk", "kind: topk\n        published: {l0: {value: 24, within: 9}}"
+    )
+    assert untouched.planned("quick") == {f"verify-teacher {HOST} --teacher topk"}
     untouched.edit("rsae/evaluate/downstream.py", "BATCH = 32", "BATCH = 16")
-    started = {f"{stage} {HOST} --teacher {t}{arm}" for t in every for stage, arm in START}
-    assert untouched.planned("quick") == TABLES | finetunes(*every) | evaluations(*every) | started
+    every, measuring = ("relu", "jumprelu", "topk"), ("verify-teacher", "evaluate-downstream")
+    assert untouched.planned("quick") == TABLES | {
+        f"{stage} {HOST} --teacher {t}" for stage in measuring for t in every
+    }
 
 
 def test_a_comment_or_a_docstring_plans_nothing(untouched):
@@ -63,6 +71,6 @@ def test_another_lock_file_reruns_everything(untouched):
     untouched.edit("requirements.lock", "torch==2.13.0", "torch==2.13.1")
     stages = {c.split()[0] for c in untouched.planned("quick")}
     assert stages == {
-        "text", "tokens", "harvest", "fit-gate", "import-teacher", "init", "finetune",
+        "text", "tokens", "harvest", "fit-gate", "import-teacher", "verify-teacher", "init", "finetune",
         "evaluate-reconstruction", "evaluate-downstream", "tables", "run-card",
     }  # fmt: skip

@@ -54,9 +54,24 @@ rule import_teacher:
         "python -m rsae import-teacher --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
 
 
+rule verify_teacher:
+    input:
+        lambda w: PLANS[w.suite].verify_teacher(w.host, w.teacher).inputs,
+    output:
+        "results/{suite}/{host}/{teacher}/verified.json",
+    log:
+        "results/logs/{suite}/{host}/verify_teacher/{teacher}.log",
+    benchmark:
+        "results/benchmarks/{suite}/verify_teacher/{host}/{teacher}.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].verify_teacher(w.host, w.teacher).fingerprint,
+    shell:
+        "python -m rsae verify-teacher --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
+
+
 rule init:
     input:
-        lambda w: PLANS[w.suite].init(w.host, w.teacher, w.arm).inputs,
+        lambda w: waiting_for(PLANS[w.suite].init(w.host, w.teacher, w.arm)),
     output:
         "results/{suite}/{host}/{teacher}/{arm}/seed-0/sae/cfg.json",
         "results/{suite}/{host}/{teacher}/{arm}/seed-0/sae/sae_weights.safetensors",
@@ -80,7 +95,7 @@ for _name, _plan in PLANS.items():
         name:
             f"finetune_{_name}"
         input:
-            lambda w, plan=_plan: plan.finetune(w.host, w.teacher, w.arm).inputs,
+            lambda w, plan=_plan: waiting_for(plan.finetune(w.host, w.teacher, w.arm)),
         output:
             [
                 f"results/{_name}/{{host}}/{{teacher}}/{{arm}}/seed-{seed}/{file}"
@@ -104,7 +119,7 @@ for _name, _plan in PLANS.items():
 
 rule tune:
     input:
-        lambda w: PLANS[w.suite].tune(w.host, w.teacher).inputs,
+        lambda w: waiting_for(PLANS[w.suite].tune(w.host, w.teacher)),
     output:
         "results/{suite}/{host}/{teacher}/tuning.json",
     log:
@@ -117,7 +132,7 @@ rule tune:
 
 rule tune_arm:
     input:
-        lambda w: PLANS[w.suite].tune_arm(w.host, w.teacher, w.arm).inputs,
+        lambda w: waiting_for(PLANS[w.suite].tune_arm(w.host, w.teacher, w.arm)),
     output:
         "results/{suite}/{host}/{teacher}/{arm}/tuning.json",
     log:

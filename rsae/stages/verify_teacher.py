@@ -1,0 +1,72 @@
+"""The teacher gate: is this the SAE that was published, and the one that sae_lens loads?"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rsae import tokens
+from rsae.device import device
+from rsae.evaluate import verify
+from rsae.evaluate.downstream import Replacement, downstream_sums
+from rsae.evaluate.reconstruction import site_mean
+from rsae.files import sealed, write_json
+from rsae.hosts import Host
+from rsae.receipts import checkpoint
+from rsae.shards import Shards
+from rsae.sources import Layout
+from rsae.stages.common import chunks, load, set_up_torch
+from rsae.teachers.peer import load_peer
+
+ROWS = 64  # of the host's context, for the cross-entropies
+
+
+def run(
+    teacher: Path,
+    sae: Path,
+    host: Path,
+    token_file: Path,
+    calibration: Path,
+    out: Path,
+    *,
+    hook: str,
+    center_writing_weights: bool,
+    layout: Layout | None,
+    stated: Mapping[str, Any],
+    published: Mapping[str, Mapping[str, float]],
+) -> None:
+    """Measure the settled ``sae``, hold it against the files that it was made of and what their owner published.
+
+    Raises:
+        ValueError: it is not the function that sae_lens computes from the same files, or misses a
+            published figure; the message names the likely cause.
+    """
+    set_up_torch()
+    settled, shards, files = load(sae), Shards(calibration), checkpoint(teacher, layout)
+    what, scale = f"teacher {files.path}", stated.get("input_scale", 1.0)
+    peer = load_peer(files.path, files.layout, what, repo=files.repo, folder=files.folder, input_scale=scale)
+    runs = [verify.codes_and_output(settled)]
+    runs += [] if peer is None else [verify.peers_codes_and_output(peer.to(device()))]
+    data, mean = list(chunks(shards)), site_mean(shards.blocks())
+    source = tokens.read(token_file)
+    source = source._replace(rows=source.rows[:ROWS])
+    n_doc = 1 + max(r.document for r in source.rows)
+    splices = [Replacement([i], lambda x, r=r: [r(x)[1]]) for i, r in enumerate(runs)]
+    losses = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, splices)
+    n_pred, clean = losses.n_pred.sum(), losses.ce_clean.sum()
+    found = [
+        verify.Figures(*verify.reconstruction(r, data, mean), float((losses.spliced[i].ce.sum() - clean) / n_pred))
+        for i, r in enumerate(runs)
+    ]
+    for name, figures in zip(("settled here", "through sae_lens"), found, strict=False):
+        print(f"{what}, {name}, on {shards.n_tok} tokens: {figures}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{what} overflows on the calibration activations, {found[0]}; check `hook` and `input_scale`")
+    if len(found) == 2 and (odd := verify.disagreements(*found)):
+        raise ValueError(f"{what} is not the function that sae_lens computes from the same files: {'; '.join(odd)}")
+    if bad := verify.misses(found[0], published):
+        cause = verify.likely_cause(settled, data, mean, published)
+        raise ValueError(f"{what} misses its published figures and is not upgraded: {'; '.join(bad)}. {cause}")
+    measured = {"n_tok": shards.n_tok, **found[0]._asdict(), "agrees_with_sae_lens": len(found) == 2}
+    write_json(out, sealed(measured))
