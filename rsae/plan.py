@@ -28,6 +28,13 @@ TEXT_SPLITS = SPLITS[: 1 + max(SPLITS.index(s) for s in config.EVALUATED)]
 SAE_FILES = LAYOUTS["sae_lens"]
 HOST_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 TABLES = ("cells.csv", "reconstruction.md", "downstream.md", "win_loss.md", "strict.md", "claims.md")
+PROBED = 2000  # paragraphs of each side of a probe at most, and as many single tokens
+JUDGEMENTS = ("reconstruction", "downstream")
+PARETO = (
+    "pareto.csv", "matched.csv", "pareto.md",
+    *(f"pareto_{m}.{kind}" for m in ("mse_sum", "fvu", "delta_ce") for kind in ("svg", "png")),
+)  # fmt: skip
+EXTRA_TABLES = {"probing": ("probing.csv", "probing.md")}
 
 
 RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.receipts`
@@ -184,7 +191,7 @@ class Plan:
 
     def printed(self) -> list[Path]:
         """Those of the tables that a person reads."""
-        return [path for path in self.tables() if path.suffix == ".md"]
+        return [path for path in (*self.tables(), *self.extra_tables()) if path.suffix == ".md"]
 
     def cells_file(self) -> Path:
         """The long table."""
@@ -283,7 +290,7 @@ class Plan:
         model, source = self.host_place(host), self.teacher_place(host, teacher)
         tokens, calibration = self.token_file(address, "calibration"), self.activations(address, "calibration")
         return Job(
-            "import_teacher",
+            "import_teacher" if entry.l0 is None else "change_sparsity",
             [*source.inputs, *model.inputs, tokens, calibration],
             {
                 "teacher": source.path,
@@ -299,6 +306,7 @@ class Plan:
                 "layout": entry.layout,
                 "stated": entry.stated.model_dump(exclude_none=True),
                 "published": entry.published.model_dump(exclude_none=True),
+                **({} if entry.l0 is None else {"l0": entry.l0}),
             },
         )
 
@@ -462,6 +470,67 @@ class Plan:
             self._opening(address),
         )
 
+    def probe(self, host: str, teacher: str) -> Job:
+        """Sparse probes of all SAEs of a pair, trained on fine-tuning documents, judged on test documents."""
+        entry, cells, model = self.host(host), self.cells(host, teacher), self.host_place(host)
+        text = load_text(entry.text or self.suite.text)
+        texts = [self.text_folder(entry.text) / f"{s}.jsonl" for s in ("finetune", "test")]
+        activations = [self.read(host, teacher, s) for s in ("finetune", "test")]
+        return Job(
+            "probe",
+            [*texts, *activations, *model.inputs, *(f for c in cells for f in self.sae_files(host, teacher, *c))],
+            {
+                **dict(zip(("train_text", "test_text", "train", "test"), texts + activations, strict=True)),
+                "host": model.path,
+                "saes": {c: self.sae(host, teacher, *c) for c in cells},
+                "out": self.sums(host, teacher, "probe"),
+            },
+            {
+                "packages": text.packages if isinstance(text, Docstrings) else [],
+                "most": PROBED,
+                "seed": derive_seed(self.suite.seed, "probe", host),
+            },
+        )
+
+    def tabulate_probing(self) -> Job:
+        """Sparse probes of all pairs to a table."""
+        job = self.tabulate()
+        kept = {k: v for k, v in job.settings.items() if k in ("suite", "seeds")}
+        sums = job.arguments["sums"]
+        inputs = [f for files in sums.values() for f in files.values()]
+        return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept)
+
+    def fronts(self) -> dict[str, list[str]]:
+        """{HOST/FRONT: teachers} of every SAE that is run at several sparsities."""
+        found: dict[str, list[str]] = {}
+        for h, t in self.pairs():
+            front = self.teacher(h, t).front
+            if front is not None and f"{h}/{t}" not in self.not_run():
+                found.setdefault(f"{h}/{front}", []).append(t)
+        return found
+
+    def tabulate_pareto(self) -> Job:
+        """Fronts of error against l0, and arms compared at one l0."""
+        job = self.tabulate()
+        fronts = self.fronts()
+        members = {(front.split("/")[0], t) for front, ts in fronts.items() for t in ts}
+        sums = {
+            pair: {j: files[j] for j in JUDGEMENTS} for pair, files in job.arguments["sums"].items() if pair in members
+        }
+        inputs = [f for files in sums.values() for f in files.values()]
+        settings = {k: job.settings[k] for k in ("suite", "seeds")} | {"fronts": fronts}
+        return Job("tabulate_pareto", inputs, {"sums": sums, "out": self.root / "tables"}, settings)
+
+    def judged_too(self) -> list[str]:
+        """Judgements of a pair that claims read where the suite has them."""
+        return ["probe"] if "probing" in self.suite.extras else []
+
+    def extra_tables(self) -> list[Path]:
+        """Tables and figures that only some suites have."""
+        files = [f for extra in self.suite.extras for f in EXTRA_TABLES[extra]]
+        files += PARETO if self.fronts() else []
+        return [self.root / "tables" / f for f in files]
+
     # what can be done: of a suite with checkpoints of a hub, the preflight says
 
     @cached_property
@@ -544,7 +613,7 @@ class Plan:
     def tabulate(self, preflight: Callable[[], object] = lambda: None) -> Job:
         """Per-document sums to cells and tables."""
         pairs = self.runnable(preflight)
-        sums = {(h, t): {j: self.sums(h, t, j) for j in ("reconstruction", "downstream")} for h, t in pairs}
+        sums = {(h, t): {j: self.sums(h, t, j) for j in (*JUDGEMENTS, *self.judged_too())} for h, t in pairs}
         saes = {
             (h, t, a, s): (self.sae(h, t, a, s), self.training(h, t, a, s) if self.arm(h, t, a).tuned else None)
             for h, t in pairs
@@ -580,7 +649,7 @@ class Plan:
         for address, h in self.addresses().items():
             found += [f"{stage}/{address}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
         for h, t in self.pairs():
-            stages = ("import_teacher", "evaluate_reconstruction", "evaluate_downstream")
+            stages = ("import_teacher", "evaluate_reconstruction", "evaluate_downstream", *self.judged_too())
             found += [f"{stage}/{h}/{t}" for stage in stages]
             found += [f"tune_arm/{h}/{t}-{a}" for a in self.teacher(h, t).grids]
             for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):
@@ -629,10 +698,9 @@ class Plan:
         """What a suite or one host of it produces."""
         if host is None:
             reported = [self.reported_file()] if self.suite.reported else []
-            return [*self.tables(), *reported, self.root / "run-card.json"]
+            return [*self.tables(), *reported, *self.extra_tables(), self.root / "run-card.json"]
         self.host(host)
-        judgements = ("reconstruction", "downstream")
-        return [self.sums(h, t, j) for h, t in self.runnable(preflight) if h == host for j in judgements]
+        return [self.sums(h, t, j) for h, t in self.runnable(preflight) if h == host for j in JUDGEMENTS]
 
 
 def load_text(text: Text) -> Docstrings | FileText | HubText:

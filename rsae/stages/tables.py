@@ -7,7 +7,7 @@ import numpy as np
 from safetensors import safe_open
 
 from rsae.files import read_sealed, replacing
-from rsae.report import cells, tables
+from rsae.report import cells, probing, tables
 from rsae.report.claims import Cost, claims
 from rsae.report.metrics import DOWNSTREAM, RECONSTRUCTION
 from rsae.sae import LINEAR
@@ -34,13 +34,18 @@ def run(
     ]
     frame = cells.frame(suite, pairs)
     compared = [c for pair in pairs for c in cells.comparisons(pair)]
+    probed: list[cells.Comparison] = []
+    for pair, files in zip(pairs, sums.values(), strict=True):
+        if "probe" in files:
+            whole = probing.joined(pair, probing.read(pair, files["probe"]))
+            probed += cells.comparisons(whole, metrics=probing.OVERALL)
     cost = _costs(saes)
     texts = {
         "reconstruction.md": tables.measured("Reconstruction", pairs, list(RECONSTRUCTION), cost),
         "downstream.md": tables.measured("Downstream", pairs, SHOWN, cost),
         "win_loss.md": tables.win_loss(compared),
         "strict.md": tables.strict(compared),
-        "claims.md": claims(compared, cost),
+        "claims.md": claims(compared + probed, cost),
     }
     absent = tables.not_run(not_run)
     with replacing(out / "cells.csv") as temporary:
