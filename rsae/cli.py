@@ -191,6 +191,12 @@ def tabulate_pareto(suite: Suite, results: Results = RESULTS) -> None:
     _do(_plan(suite, results).tabulate_pareto())
 
 
+@app.command("tabulate-families")
+def tabulate_families(suite: Suite, results: Results = RESULTS) -> None:
+    """Independently trained teachers of one recipe, judged together: documents, seeds and teachers resampled."""
+    _do(_plan(suite, results).tabulate_families())
+
+
 @app.command()
 def tables(suite: Suite, results: Results = RESULTS) -> None:
     """Judgements of all pairs to cells.csv and the tables."""

@@ -64,6 +64,7 @@ class Teacher(TeacherSource):
     lr: Rate
     bandwidth: Rate = 0.05  # of the straight-through estimate of JumpReLU thresholds
     l0: Rate | None = None  # features per token at which everything starts; None: the teacher's own
+    family: Name | None = None  # teachers of one host with the same word are independent trainings of one recipe
     front: Name | None = None  # teachers of one host with the same word are one SAE at several sparsities
     tuning: Tuning | None = None
     # arms that are tuned for themselves; if teacher_ft is among them, the others follow it in the learning rate
@@ -85,6 +86,8 @@ class Teacher(TeacherSource):
         for name in self.grids:
             if name not in self.arms:
                 raise ValueError(f"`grids` names {name!r}, which is not among `arms`{_near(name, self.arms)}")
+        if self.grids and "teacher_ft" in self.arms and "teacher_ft" not in self.grids:
+            raise ValueError("`grids` tunes arms and not their control; add 'teacher_ft' to it, or leave `grids` out")
         for name in self.variants:
             if name in known:
                 raise ValueError(f"the variant {name!r} has the name of an arm; call it something else")

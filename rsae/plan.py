@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rsae import config
 from rsae.arms import Arm, Design, arms
@@ -34,6 +34,7 @@ PARETO = (
     "pareto.csv", "matched.csv", "pareto.md",
     *(f"pareto_{m}.{kind}" for m in ("mse_sum", "fvu", "delta_ce") for kind in ("svg", "png")),
 )  # fmt: skip
+FAMILIES = ("families.csv", "families.md")
 EXTRA_TABLES = {"probing": ("probing.csv", "probing.md")}
 
 
@@ -500,26 +501,31 @@ class Plan:
         inputs = [f for files in sums.values() for f in files.values()]
         return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept)
 
-    def fronts(self) -> dict[str, list[str]]:
-        """{HOST/FRONT: teachers} of every SAE that is run at several sparsities."""
+    def grouped(self, by: Literal["front", "family"]) -> dict[str, list[str]]:
+        """{HOST/GROUP: teachers}: one SAE at several sparsities, or several trainings of one recipe."""
         found: dict[str, list[str]] = {}
         for h, t in self.pairs():
-            front = self.teacher(h, t).front
-            if front is not None and f"{h}/{t}" not in self.not_run():
-                found.setdefault(f"{h}/{front}", []).append(t)
+            group = getattr(self.teacher(h, t), by)
+            if group is not None and f"{h}/{t}" not in self.not_run():
+                found.setdefault(f"{h}/{group}", []).append(t)
         return found
 
     def tabulate_pareto(self) -> Job:
         """Fronts of error against l0, and arms compared at one l0."""
-        job = self.tabulate()
-        fronts = self.fronts()
-        members = {(front.split("/")[0], t) for front, ts in fronts.items() for t in ts}
-        sums = {
-            pair: {j: files[j] for j in JUDGEMENTS} for pair, files in job.arguments["sums"].items() if pair in members
-        }
+        fronts = self.grouped("front")
+        return self._over_groups("tabulate_pareto", fronts, {"fronts": fronts})
+
+    def tabulate_families(self) -> Job:
+        """Independently trained teachers of one recipe, judged together."""
+        families = self.grouped("family")
+        return self._over_groups("tabulate_families", families, {"families_of": families})
+
+    def _over_groups(self, stage: str, groups: dict[str, list[str]], settings: dict[str, Any]) -> Job:
+        pairs = [(name.split("/")[0], t) for name, members in groups.items() for t in members]
+        sums = {pair: {j: self.sums(*pair, j) for j in JUDGEMENTS} for pair in pairs}
+        seeds = {f"{h}/{t}": derive_seed(self.suite.seed, "bootstrap", h) for h, t in pairs}
         inputs = [f for files in sums.values() for f in files.values()]
-        settings = {k: job.settings[k] for k in ("suite", "seeds")} | {"fronts": fronts}
-        return Job("tabulate_pareto", inputs, {"sums": sums, "out": self.root / "tables"}, settings)
+        return Job(stage, inputs, {"sums": sums, "out": self.root / "tables"}, settings | {"seeds": seeds})
 
     def judged_too(self) -> list[str]:
         """Judgements of a pair that claims read where the suite has them."""
@@ -528,7 +534,8 @@ class Plan:
     def extra_tables(self) -> list[Path]:
         """Tables and figures that only some suites have."""
         files = [f for extra in self.suite.extras for f in EXTRA_TABLES[extra]]
-        files += PARETO if self.fronts() else []
+        files += PARETO if self.grouped("front") else []
+        files += FAMILIES if self.grouped("family") else []
         return [self.root / "tables" / f for f in files]
 
     # what can be done: of a suite with checkpoints of a hub, the preflight says

@@ -42,6 +42,7 @@ def teacher(raw):
         (lambda r: teacher(r).update(variants={"rsae": {"arm": "rsae"}}), "the variant 'rsae' has the name of an arm"),
         (lambda r: teacher(r).update(arms=["teacher", "x"], variants={"x": {"arm": "rsea"}}), "did you mean 'rsae'"),
         (lambda r: teacher(r).update(grids={"rsea": GRID}), "`grids` names 'rsea'"),
+        (lambda r: teacher(r).update(grids={"rsae": GRID}), "add 'teacher_ft' to it"),
         (lambda r: teacher(r).update(grids={"rsae": GRID, "teacher_ft": GRID | {"lr": [1]}}), "equally many settings"),
         (lambda r: r["hosts"].update({"../up": host(r)}), "../up"),
         (lambda r: host(r).pop("path"), "exactly one of path, repo; found none"),
@@ -213,7 +214,7 @@ def test_a_sparsity_of_its_own_is_another_stage_and_no_other_teacher_notices(tmp
     after = plan.import_teacher("gpt2-docs-quick", "relu")
     assert (before.stage, after.stage) == ("import_teacher", "change_sparsity")
     assert after.settings == before.settings | {"l0": 13}
-    assert plan.fronts() == {"gpt2-docs-quick/relu": ["relu"]}
+    assert plan.grouped("front") == {"gpt2-docs-quick/relu": ["relu"]}
     assert plan.root / "tables/pareto.md" in plan.targets()
 
 

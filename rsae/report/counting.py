@@ -28,7 +28,7 @@ def better(c: Comparison) -> bool:
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
-    """One row per (arm, codes, baseline); strict wins after Holm over that baseline and kind of codes, as in the table."""
+    """One row per (arm, codes, baseline); strict wins after Holm over that baseline and kind of codes."""
     body = []
     for support in ("raw", "hard"):
         for baseline in dict.fromkeys(c.baseline for c in comparisons):

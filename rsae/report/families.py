@@ -24,9 +24,9 @@ TEXT = """\
 
 Hard codes. Change in percent of the baseline's value, averaged over the teachers of a family, which were trained
 independently; a resample draws teachers, within each its seeds, and test documents. `teachers` lists each one's own
-change. Two or three teachers span a wide world badly: the interval tells what these teachers leave open, not what a
-hundred would. A win or a loss is significant at 5% after Holm's adjustment over the table and at least as large as
-the minimum effect; `paid` is a win with more active features.
+change. The interval tells what these teachers leave open, not what a hundred would: the variance between n teachers is
+understated by the factor (n - 1)/n. A win or a loss is significant at 5% after Holm's adjustment over the table
+and at least as large as the minimum effect; `paid` is a win with more active features.
 """
 
 

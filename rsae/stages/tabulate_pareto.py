@@ -34,7 +34,6 @@ def run(
     sums: Mapping[tuple[str, str], Mapping[str, Path]],
     out: Path,
     *,
-    suite: str,
     seeds: Mapping[str, int],
     fronts: Mapping[str, Sequence[str]],
 ) -> None:
