@@ -5,7 +5,7 @@ import sys
 sys.path.insert(0, str(workflow.basedir))
 
 from rsae import studies
-from rsae.plan import HOST_FILES, SAE_FILES, TABLES, TEXT_SPLITS
+from rsae.plan import FAMILIES, HOST_FILES, PARETO, SAE_FILES, TABLES, TEXT_SPLITS
 from rsae.plan import load_assets_plan, load_plans, stage_digest
 
 

@@ -180,6 +180,30 @@ def evaluate_downstream(host: Host, teacher: Teacher, results: Results = RESULTS
 
 
 @app.command()
+def probe(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
+    """Sparse probes on the codes of all arms of a pair: what the text says of itself, told by a few features."""
+    _do(_plan_of(host, results).probe(host, teacher))
+
+
+@app.command("tabulate-probing")
+def tabulate_probing(suite: Suite, results: Results = RESULTS) -> None:
+    """Sparse probes of all pairs to probing.csv and probing.md."""
+    _do(_plan(suite, results).tabulate_probing())
+
+
+@app.command("tabulate-pareto")
+def tabulate_pareto(suite: Suite, results: Results = RESULTS) -> None:
+    """Fronts of error against l0 over a suite's sparsity settings, and arms compared at one l0."""
+    _do(_plan(suite, results).tabulate_pareto())
+
+
+@app.command("tabulate-families")
+def tabulate_families(suite: Suite, results: Results = RESULTS) -> None:
+    """Independently trained teachers of one recipe, judged together: documents, seeds and teachers resampled."""
+    _do(_plan(suite, results).tabulate_families())
+
+
+@app.command()
 def tables(suite: Suite, results: Results = RESULTS) -> None:
     """Judgements of all pairs to cells.csv and the tables."""
     _do(_plan(suite, results).tabulate())

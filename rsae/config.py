@@ -5,7 +5,7 @@ import re
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -63,6 +63,9 @@ class Teacher(TeacherSource):
     l1_coefficient: Annotated[float, Field(ge=0)]
     lr: Rate
     bandwidth: Rate = 0.05  # of the straight-through estimate of JumpReLU thresholds
+    l0: Rate | None = None  # features per token at which everything starts; None: the teacher's own
+    family: Name | None = None  # teachers of one host with the same word are independent trainings of one recipe
+    front: Name | None = None  # teachers of one host with the same word are one SAE at several sparsities
     tuning: Tuning | None = None
     # arms that are tuned for themselves; if teacher_ft is among them, the others follow it in the learning rate
     grids: dict[str, Tuning] = Field({})
@@ -83,6 +86,8 @@ class Teacher(TeacherSource):
         for name in self.grids:
             if name not in self.arms:
                 raise ValueError(f"`grids` names {name!r}, which is not among `arms`{_near(name, self.arms)}")
+        if self.grids and "teacher_ft" in self.arms and "teacher_ft" not in self.grids:
+            raise ValueError("`grids` tunes arms and not their control; add 'teacher_ft' to it, or leave `grids` out")
         for name in self.variants:
             if name in known:
                 raise ValueError(f"the variant {name!r} has the name of an arm; call it something else")
@@ -163,6 +168,9 @@ class Gate(Strict):
     tail: bool = False  # clamp to the design interval, identity beyond it; ours, not the paper's
 
 
+Extra = Literal["probing", "anatomy"]
+
+
 class Suite(Strict):
     """A set of (host, teacher) pairs that share seeds, text and budget."""
 
@@ -172,6 +180,7 @@ class Suite(Strict):
     gate: Gate = Gate()
     finetune: Finetune
     reported: bool = False  # its tables stand beside config/reported.yaml
+    extras: list[Extra] = Field([])  # judgements beyond the tables that every suite has
     smoke_of: Name | None = None
     hosts: dict[Name, Host] = Field(min_length=1)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rsae import config
 from rsae.arms import Arm, Design, arms
@@ -28,6 +28,14 @@ TEXT_SPLITS = SPLITS[: 1 + max(SPLITS.index(s) for s in config.EVALUATED)]
 SAE_FILES = LAYOUTS["sae_lens"]
 HOST_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 TABLES = ("cells.csv", "reconstruction.md", "downstream.md", "win_loss.md", "strict.md", "claims.md")
+PROBED = 2000  # paragraphs of each side of a probe at most, and as many single tokens
+JUDGEMENTS = ("reconstruction", "downstream")
+PARETO = (
+    "pareto.csv", "matched.csv", "pareto.md",
+    *(f"pareto_{m}.{kind}" for m in ("mse_sum", "fvu", "delta_ce") for kind in ("svg", "png")),
+)  # fmt: skip
+FAMILIES = ("families.csv", "families.md")
+EXTRA_TABLES = {"probing": ("probing.csv", "probing.md")}
 
 
 RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.receipts`
@@ -189,7 +197,7 @@ class Plan:
 
     def printed(self) -> list[Path]:
         """Those of the tables that a person reads."""
-        return [path for path in self.tables() if path.suffix == ".md"]
+        return [path for path in (*self.tables(), *self.extra_tables()) if path.suffix == ".md"]
 
     def cells_file(self) -> Path:
         """The long table."""
@@ -283,21 +291,25 @@ class Plan:
         return self.site(address).model_dump(include={"hook", "center_writing_weights"})
 
     def import_teacher(self, host: str, teacher: str) -> Job:
-        """Somebody's SAE to the common form."""
+        """Somebody's SAE to the common form; taken to another sparsity where the configuration says so."""
         entry, source = self.teacher(host, teacher), self.teacher_place(host, teacher)
         calibration = self.read(host, teacher, "calibration")
         return Job(
-            "import_teacher",
+            "import_teacher" if entry.l0 is None else "change_sparsity",
             [*source.inputs, calibration],
             {"teacher": source.path, "calibration": calibration, "out": self.sae(host, teacher, "teacher", 0)},
-            {
-                "hook": self.site(self.address(host, teacher)).hook,
-                "kind": entry.kind,
-                "bandwidth": entry.bandwidth,
-                "layout": entry.layout,
-                "stated": entry.stated.model_dump(exclude_none=True),
-            },
+            self._reading(host, teacher) | ({} if entry.l0 is None else {"l0": entry.l0}),
         )
+
+    def _reading(self, host: str, teacher: str) -> dict[str, Any]:
+        entry = self.teacher(host, teacher)
+        return {
+            "hook": self.site(self.address(host, teacher)).hook,
+            "kind": entry.kind,
+            "bandwidth": entry.bandwidth,
+            "layout": entry.layout,
+            "stated": entry.stated.model_dump(exclude_none=True),
+        }
 
     def verify_teacher(self, host: str, teacher: str) -> Job:
         """The teacher gate. Nothing is upgraded before it; what it measures changes no upgrade, so its age is no reason
@@ -308,21 +320,17 @@ class Plan:
         tokens, calibration = self.token_file(address, "calibration"), self.activations(address, "calibration")
         return Job(
             "verify_teacher",
-            [*source.inputs, *self.sae_files(host, teacher, "teacher", 0), *model.inputs, tokens, calibration],
+            [*source.inputs, *model.inputs, tokens, calibration],
             {
                 "teacher": source.path,
-                "sae": self.sae(host, teacher, "teacher", 0),
                 "host": model.path,
                 "token_file": tokens,
                 "calibration": calibration,
                 "out": self.verified(host, teacher),
             },
-            {
-                **self._opening(address),
-                "layout": entry.layout,
-                "stated": entry.stated.model_dump(exclude_none=True),
-                "published": entry.published.model_dump(exclude_none=True),
-            },
+            self._opening(address)
+            | self._reading(host, teacher)
+            | {"published": entry.published.model_dump(exclude_none=True)},
         )
 
     def init(self, host: str, teacher: str, arm: str) -> Job:
@@ -491,6 +499,73 @@ class Plan:
             (self.verified(host, teacher),),
         )
 
+    def probe(self, host: str, teacher: str) -> Job:
+        """Sparse probes of all SAEs of a pair, trained on fine-tuning documents, judged on test documents."""
+        entry, cells, model = self.host(host), self.cells(host, teacher), self.host_place(host)
+        text = load_text(entry.text or self.suite.text)
+        texts = [self.text_folder(entry.text) / f"{s}.jsonl" for s in ("finetune", "test")]
+        activations = [self.read(host, teacher, s) for s in ("finetune", "test")]
+        return Job(
+            "probe",
+            [*texts, *activations, *model.inputs, *(f for c in cells for f in self.sae_files(host, teacher, *c))],
+            {
+                **dict(zip(("train_text", "test_text", "train", "test"), texts + activations, strict=True)),
+                "host": model.path,
+                "saes": {c: self.sae(host, teacher, *c) for c in cells},
+                "out": self.sums(host, teacher, "probe"),
+            },
+            {
+                "packages": text.packages if isinstance(text, Docstrings) else [],
+                "most": PROBED,
+                "seed": derive_seed(self.suite.seed, "probe", host),
+            },
+        )
+
+    def tabulate_probing(self) -> Job:
+        """Sparse probes of all pairs to a table."""
+        job = self.tabulate()
+        kept = {k: v for k, v in job.settings.items() if k in ("suite", "seeds")}
+        sums = job.arguments["sums"]
+        inputs = [f for files in sums.values() for f in files.values()]
+        return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept)
+
+    def grouped(self, by: Literal["front", "family"]) -> dict[str, list[str]]:
+        """{HOST/GROUP: teachers}: one SAE at several sparsities, or several trainings of one recipe."""
+        found: dict[str, list[str]] = {}
+        for h, t in self.pairs():
+            group = getattr(self.teacher(h, t), by)
+            if group is not None and f"{h}/{t}" not in self.not_run():
+                found.setdefault(f"{h}/{group}", []).append(t)
+        return found
+
+    def tabulate_pareto(self) -> Job:
+        """Fronts of error against l0, and arms compared at one l0."""
+        fronts = self.grouped("front")
+        return self._over_groups("tabulate_pareto", fronts, {"fronts": fronts})
+
+    def tabulate_families(self) -> Job:
+        """Independently trained teachers of one recipe, judged together."""
+        families = self.grouped("family")
+        return self._over_groups("tabulate_families", families, {"families_of": families})
+
+    def _over_groups(self, stage: str, groups: dict[str, list[str]], settings: dict[str, Any]) -> Job:
+        pairs = [(name.split("/")[0], t) for name, members in groups.items() for t in members]
+        sums = {pair: {j: self.sums(*pair, j) for j in JUDGEMENTS} for pair in pairs}
+        seeds = {f"{h}/{t}": derive_seed(self.suite.seed, "bootstrap", h) for h, t in pairs}
+        inputs = [f for files in sums.values() for f in files.values()]
+        return Job(stage, inputs, {"sums": sums, "out": self.root / "tables"}, settings | {"seeds": seeds})
+
+    def judged_too(self) -> list[str]:
+        """Judgements of a pair that claims read where the suite has them."""
+        return ["probe"] if "probing" in self.suite.extras else []
+
+    def extra_tables(self) -> list[Path]:
+        """Tables and figures that only some suites have."""
+        files = [f for extra in self.suite.extras for f in EXTRA_TABLES[extra]]
+        files += PARETO if self.grouped("front") else []
+        files += FAMILIES if self.grouped("family") else []
+        return [self.root / "tables" / f for f in files]
+
     # what can be done: of a suite with checkpoints of a hub, the preflight says
 
     @cached_property
@@ -573,7 +648,7 @@ class Plan:
     def tabulate(self, preflight: Callable[[], object] = lambda: None) -> Job:
         """Per-document sums to cells and tables."""
         pairs = self.runnable(preflight)
-        sums = {(h, t): {j: self.sums(h, t, j) for j in ("reconstruction", "downstream")} for h, t in pairs}
+        sums = {(h, t): {j: self.sums(h, t, j) for j in (*JUDGEMENTS, *self.judged_too())} for h, t in pairs}
         saes = {
             (h, t, a, s): (self.sae(h, t, a, s), self.training(h, t, a, s) if self.arm(h, t, a).tuned else None)
             for h, t in pairs
@@ -610,6 +685,7 @@ class Plan:
             found += [f"{stage}/{address}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
         for h, t in self.pairs():
             stages = ("import_teacher", "verify_teacher", "evaluate_reconstruction", "evaluate_downstream")
+            stages += tuple(self.judged_too())
             found += [f"{stage}/{h}/{t}" for stage in stages]
             found += [f"tune_arm/{h}/{t}-{a}" for a in self.teacher(h, t).grids]
             for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):
@@ -658,10 +734,9 @@ class Plan:
         """What a suite or one host of it produces."""
         if host is None:
             reported = [self.reported_file()] if self.suite.reported else []
-            return [*self.tables(), *reported, self.root / "run-card.json"]
+            return [*self.tables(), *reported, *self.extra_tables(), self.root / "run-card.json"]
         self.host(host)
-        judgements = ("reconstruction", "downstream")
-        return [self.sums(h, t, j) for h, t in self.runnable(preflight) if h == host for j in judgements]
+        return [self.sums(h, t, j) for h, t in self.runnable(preflight) if h == host for j in JUDGEMENTS]
 
 
 def load_text(text: Text) -> Docstrings | FileText | HubText:

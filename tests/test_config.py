@@ -42,6 +42,7 @@ def teacher(raw):
         (lambda r: teacher(r).update(variants={"rsae": {"arm": "rsae"}}), "the variant 'rsae' has the name of an arm"),
         (lambda r: teacher(r).update(arms=["teacher", "x"], variants={"x": {"arm": "rsea"}}), "did you mean 'rsae'"),
         (lambda r: teacher(r).update(grids={"rsea": GRID}), "`grids` names 'rsea'"),
+        (lambda r: teacher(r).update(grids={"rsae": GRID}), "add 'teacher_ft' to it"),
         (lambda r: teacher(r).update(grids={"rsae": GRID, "teacher_ft": GRID | {"lr": [1]}}), "equally many settings"),
         (lambda r: r["hosts"].update({"../up": host(r)}), "../up"),
         (lambda r: host(r).pop("path"), "exactly one of path, repo; found none"),
@@ -204,3 +205,25 @@ def test_the_embedded_suites_paths_are_where_they_were():
     assert str(plan.text_folder(None)) == "results/embedded/text"
     assert not plan.from_hub
     assert {p.name for p in plan.host_place("gpt2-docs").inputs} == set(HOST_FILES)
+
+
+def test_a_sparsity_of_its_own_is_another_stage_and_no_other_teacher_notices(tmp_path):
+    raw = yaml.safe_load(QUICK)
+    before = Plan("quick", config.Suite.model_validate(raw)).import_teacher("gpt2-docs-quick", "relu")
+    teacher(raw).update(l0=13, front="relu")
+    plan = Plan("quick", config.Suite.model_validate(raw))
+    after = plan.import_teacher("gpt2-docs-quick", "relu")
+    assert (before.stage, after.stage) == ("import_teacher", "change_sparsity")
+    assert after.settings == before.settings | {"l0": 13}
+    assert plan.grouped("front") == {"gpt2-docs-quick/relu": ["relu"]}
+    assert plan.root / "tables/pareto.md" in plan.targets()
+
+
+def test_only_a_suite_that_asks_for_probes_has_them():
+    raw = yaml.safe_load(QUICK)
+    plain = Plan("quick", config.Suite.model_validate(raw))
+    probed = Plan("quick", config.Suite.model_validate(raw | {"extras": ["probing"]}))
+    files = [plan.sums("gpt2-docs-quick", "relu", "probe") for plan in (plain, probed)]
+    assert files[0] not in plain.tabulate().inputs
+    assert files[1] in probed.tabulate().inputs
+    assert [p.name for p in probed.targets() if p not in plain.targets()] == ["probing.csv", "probing.md"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rsae.evaluate import sums
 from rsae.report.bootstrap import interval, normal_p, resamples
-from rsae.report.metrics import COMPARED, METRICS, RECONSTRUCTION
+from rsae.report.metrics import COMPARED, KNOWN, METRICS, counted
 
 COLUMNS = (
     "suite", "host", "teacher", "arm", "seed", "support", "metric", "value", "unit",
@@ -44,7 +44,7 @@ class Pair(NamedTuple):
         difference of two arms is a paired one in documents and seeds alike.
         """
         by_seed = [
-            METRICS[metric].value(c, weights) for k, c in self.cells.items() if (k.arm, k.support) == (arm, support)
+            KNOWN[metric].value(c, weights) for k, c in self.cells.items() if (k.arm, k.support) == (arm, support)
         ]
         n = len(by_seed)
         picked = np.vstack([np.ones(n), resamples(n, self.seed + 1, len(weights) - 1)]) / n
@@ -75,12 +75,12 @@ def rows(suite: str, pair: Pair, metrics: Sequence[str] = tuple(METRICS)) -> Ite
     weights = pair.weights()
     for cell, columns in pair.cells.items():
         for name in metrics:
-            metric = METRICS[name]
+            metric = KNOWN[name]
             values = metric.value(columns, weights)
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} of {pair.host}/{pair.teacher}/{cell} is not finite; nothing is tabled")
             low, high = interval(values[0], values[1:])
-            n_tok = columns["n_tok" if name in RECONSTRUCTION else "n_pred"].sum()
+            n_tok = columns[counted(name)].sum()
             yield dict(
                 zip(
                     COLUMNS,
@@ -132,7 +132,7 @@ def comparisons(
                     # TopK's L0 is k in every arm; the last bit of a sum is no difference
                     rounding = ROUNDING * abs(reference[0])
                     if low > rounding or high < -rounding:
-                        verdict = "win" if np.sign(low) == METRICS[metric].better else "loss"
+                        verdict = "win" if np.sign(low) == KNOWN[metric].better else "loss"
                     p = normal_p(difference[0], difference[1:].std()) if abs(difference[0]) > rounding else 1.0
                     yield Comparison(
                         pair.host, pair.teacher, arm, baseline, support, metric,

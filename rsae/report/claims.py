@@ -44,7 +44,9 @@ def claims(comparisons: Sequence[Comparison], costs: Costs) -> str:
         "# Claims\n",
         "A difference is arm minus baseline; it counts if it is significant at 5% after Holm's adjustment over the\n"
         "rows of its claim and at least as large as the minimum effect, else it is a tie; `paid` is a win with more\n"
-        "active features than the baseline. All of it is about this suite's hosts and teachers and no others.\n",
+        "active features than the baseline. All of it is about this suite's hosts and teachers and no others.\n"
+        "Features are `lost` if sparse probes lose by that rule, `preserved` if every 95% interval excludes a loss\n"
+        f"of {MARGIN:g} in balanced accuracy, else not settled.\n",
     ]
     for title, arm, baseline, support, metrics, judge in QUESTIONS:
         rows = verdicts(
@@ -56,7 +58,6 @@ def claims(comparisons: Sequence[Comparison], costs: Costs) -> str:
         )
         parts.append(f"## {title}\n\n" + (f"{judge(rows)}\n\n{_table(rows)}\n" if rows else "Not run in this suite.\n"))
     parts.append(_costs(costs))
-    parts.append("## C6. Features stay interpretable\n\nNot run: sparse probing is not built yet.\n")
     return "\n".join(parts)
 
 
@@ -90,6 +91,28 @@ def _better(rows: Sequence[Verdict]) -> str:
     paid = [t for t in _split(rows, "win", "paid")[0] if t not in wins]
     said = _said(wins, rest, "Holds", "Does not hold")
     return said + (f" On {', '.join(paid)} the gain is paid for with more active features." if paid else "")
+
+
+def _preserved(rows: Sequence[Verdict]) -> str:
+    """Preserved needs evidence: a tie may be a wide interval."""
+    by_teacher: dict[str, list[Verdict]] = {}
+    for v in rows:
+        by_teacher.setdefault(f"{v.comparison.host}/{v.comparison.teacher}", []).append(v)
+    words = {
+        teacher: "lost"
+        if any(v.word == "loss" for v in found)
+        else "preserved"
+        if all(v.comparison.ci_low > -MARGIN for v in found)
+        else "not settled"
+        for teacher, found in by_teacher.items()
+    }
+    return (
+        "; ".join(
+            f"**{word.capitalize()} on {', '.join(t for t, w in words.items() if w == word)}**"
+            for word in dict.fromkeys(words.values())
+        )
+        + "."
+    )
 
 
 def _table(rows: Sequence[Verdict]) -> str:
@@ -134,6 +157,8 @@ def _costs(costs: Costs) -> str:
 
 
 ERRORS = ("mse_sum", "delta_ce")
+PROBES = ("probe_k1", "probe_k2", "probe_k5")  # balanced accuracy, mean over labels
+MARGIN = 0.02  # balanced accuracy: what may be lost where features are called preserved
 QUESTIONS = [
     Question("C1. The copy starts as the teacher's equal", "rsae_init", "teacher", "hard", ERRORS, _equal),
     Question("C1, on raw codes", "rsae_init", "teacher", "raw", ERRORS, _equal),
@@ -141,9 +166,12 @@ QUESTIONS = [
     Question("C2, on codes that are counted as they are used", "rsae", "teacher", "hard", ERRORS, _better),
     Question("C2, against the teacher that got the same fine-tune", "rsae", "teacher_ft", "hard", ERRORS, _better),
     Question("C3. It is nowhere worse than the teacher", "rsae", "teacher", "hard", (*ERRORS, "alive"), _no_worse),
+    Question("C6. Features stay interpretable", "rsae", "teacher", "hard", PROBES, _preserved),
+    Question("C6, of the teacher that got the same fine-tune", "teacher_ft", "teacher", "hard", PROBES, _preserved),
     Question(
         "Ours. The resolvent beats the teacher that got the same fine-tune",
         "resolvent", "teacher_ft", "hard", (*ERRORS, "l0"), _better,
     ),
+    Question("Ours. The resolvent's features stay interpretable", "resolvent", "teacher", "hard", PROBES, _preserved),
     Question("Ours, without training", "resolvent_init", "teacher", "hard", ERRORS, _better),
 ]  # fmt: skip

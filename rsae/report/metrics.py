@@ -10,6 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from rsae.evaluate.labels import LABELS
+from rsae.evaluate.scores import DENSE, KS
+
 Columns = Mapping[str, np.ndarray]
 Weights = Float[np.ndarray, "n_draw n_doc"]
 Values = Float[np.ndarray, " n_draw"]
@@ -77,5 +80,39 @@ DOWNSTREAM = {
     "kl": Metric("nats per token", -1, 1, _ratio("kl", "n_pred")),
 }
 METRICS = RECONSTRUCTION | DOWNSTREAM
+
+
+def _probed(k: int, label: str | None) -> Callable[[Columns, Weights], Values]:
+    def value(c: Columns, w: Weights) -> Values:
+        by_label: dict[str, list[Values]] = {}
+        for name in c:
+            if name.startswith(f"probe/{k}/") and name.endswith("/n_of") and label in (None, name.split("/")[2]):
+                probe = name.removesuffix("n_of")
+                sides = [(w @ c[f"{probe}right_{s}"], w @ c[f"{probe}n_{s}"]) for s in ("of", "rest")]
+                # a resample may hold no document with the class: the other classes speak for it
+                rates = [np.divide(right, n, out=np.full_like(n, np.nan), where=n > 0) for right, n in sides]
+                by_label.setdefault(name.split("/")[2], []).append(np.mean(rates, axis=0))
+        return np.mean([np.nanmean(of_classes, axis=0) for of_classes in by_label.values()], axis=0)
+
+    return value
+
+
+PROBING = {
+    f"probe_{'all' if k == DENSE else f'k{k}'}{'' if label is None else f'_{label}'}": Metric(
+        "balanced accuracy", +1, 1, _probed(k, label)
+    )
+    for k in (*KS, DENSE)
+    for label in (None, *LABELS)
+}
+KNOWN = METRICS | PROBING
+
+
+def counted(metric: str) -> str:
+    """The column that holds what a metric is a mean over."""
+    if metric in PROBING:
+        return f"n_{metric.split('_', 2)[2]}" if metric.count("_") > 1 else "n_example"
+    return "n_tok" if metric in RECONSTRUCTION else "n_pred"
+
+
 # what the paper counts as cells: 8 pairs x 3 and 8 pairs x 2
 COMPARED = ("mse_sum", "l0", "alive", "delta_ce", "loss_recovered_zero")

@@ -6,12 +6,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from rsae.report.cells import Comparison
-from rsae.report.metrics import METRICS
+from rsae.report.metrics import KNOWN
 
 SIGNIFICANCE = 0.05  # of a whole family of comparisons
 # What is worth a word, fixed before any suite was run: relative to the baseline, or absolute for shares.
 RELATIVE = {"mse_sum": 0.01, "l0": 0.01, "delta_ce": 0.02}
 ABSOLUTE = {"alive": 0.002, "loss_recovered_zero": 0.001}
+PROBED = 0.01  # balanced accuracy of sparse probes
 
 Word = Literal["win", "tie", "loss", "paid"]
 
@@ -44,9 +45,9 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def _word(c: Comparison, p: float) -> Word:
-    least = RELATIVE[c.metric] * abs(c.reference) if c.metric in RELATIVE else ABSOLUTE[c.metric]
+    least = RELATIVE[c.metric] * abs(c.reference) if c.metric in RELATIVE else ABSOLUTE.get(c.metric, PROBED)
     if not p <= SIGNIFICANCE or abs(c.difference) < least:
         return "tie"
-    if np.sign(c.difference) != METRICS[c.metric].better:
+    if np.sign(c.difference) != KNOWN[c.metric].better:
         return "loss"
     return "paid" if c.denser_than_baseline and c.metric != "l0" else "win"

@@ -7,26 +7,30 @@ from typing import Any
 from rsae import teachers
 from rsae.arms import Kind
 from rsae.receipts import checkpoint
+from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.sources import Layout
 
 
-def run(
+def run(teacher: Path, calibration: Path, out: Path, *, hook: str, **stated: Any) -> None:
+    """Write somebody's SAE in the common form; arguments and errors are those of :func:`settled`."""
+    settled(teacher, calibration, hook=hook, **stated).save(out, {"hook_name": hook, "arm": "teacher"})
+
+
+def settled(
     teacher: Path,
     calibration: Path,
-    out: Path,
     *,
     hook: str,
     kind: Kind,
     bandwidth: float,
     layout: Layout | None,
     stated: Mapping[str, Any],
-) -> None:
-    """Load somebody's SAE and write it in the common form; ``calibration`` says how wide its site is.
+) -> SAE:
+    """The SAE in ``teacher``, a folder, a checkpoint or a receipt; ``calibration`` says how wide its site is.
 
     Raises:
         ValueError: it cannot be loaded, is of another kind or width, or was trained at another site.
     """
-    files, d_in = checkpoint(teacher, layout), Shards(calibration).d_in
-    sae = teachers.load(files.path, kind, d_in, bandwidth, files.layout, stated, hook)
-    sae.save(out, {"hook_name": hook, "arm": "teacher"})
+    files = checkpoint(teacher, layout)
+    return teachers.load(files.path, kind, Shards(calibration).d_in, bandwidth, files.layout, stated, hook)

@@ -7,17 +7,18 @@ import numpy as np
 from safetensors import safe_open
 
 from rsae.files import read_sealed, replacing
-from rsae.report import cells, tables
+from rsae.report import cells, counting, fairness, probing, tables
 from rsae.report.claims import Cost, claims
 from rsae.report.metrics import DOWNSTREAM, RECONSTRUCTION
 from rsae.sae import LINEAR
 
+Cell = tuple[str, str, str, int]  # host, teacher, arm, seed
 SHOWN = [m for m in DOWNSTREAM if m not in ("ce_zero", "ce_mean")]
 
 
 def run(
     sums: Mapping[tuple[str, str], Mapping[str, Path]],
-    saes: Mapping[tuple[str, str, str, int], tuple[Path, Path | None]],
+    saes: Mapping[Cell, tuple[Path, Path | None]],
     out: Path,
     *,
     suite: str,
@@ -32,15 +33,22 @@ def run(
         cells.read_pair(h, t, files["reconstruction"], files["downstream"], seeds[f"{h}/{t}"])
         for (h, t), files in sums.items()
     ]
+    for pair in pairs:
+        fairness.check(pair, _tokens(saes, pair))
     frame = cells.frame(suite, pairs)
     compared = [c for pair in pairs for c in cells.comparisons(pair)]
+    probed: list[cells.Comparison] = []
+    for pair, files in zip(pairs, sums.values(), strict=True):
+        if "probe" in files:
+            whole = probing.joined(pair, probing.read(pair, files["probe"]))
+            probed += cells.comparisons(whole, metrics=probing.OVERALL)
     cost = _costs(saes)
     texts = {
         "reconstruction.md": tables.measured("Reconstruction", pairs, list(RECONSTRUCTION), cost),
         "downstream.md": tables.measured("Downstream", pairs, SHOWN, cost),
         "win_loss.md": tables.win_loss(compared),
-        "strict.md": tables.strict(compared),
-        "claims.md": claims(compared, cost),
+        "strict.md": tables.strict(compared) + "\n" + counting.table(compared),
+        "claims.md": claims(compared + probed, cost),
     }
     absent = tables.not_run(not_run)
     with replacing(out / "cells.csv") as temporary:
@@ -50,7 +58,16 @@ def run(
             temporary.write_text(text + absent)
 
 
-def _costs(saes: Mapping[tuple[str, str, str, int], tuple[Path, Path | None]]) -> dict[tuple[str, str, str], Cost]:
+def _tokens(saes: Mapping[Cell, tuple[Path, Path | None]], pair: cells.Pair) -> dict[str, set[int]]:
+    """What the fine-tunes of each arm of a pair have seen."""
+    found: dict[str, set[int]] = {}
+    for (h, t, a, _), (_, report) in saes.items():
+        if (h, t) == (pair.host, pair.teacher) and report is not None:
+            found.setdefault(a, set()).add(read_sealed(report)["tokens_trained"])
+    return found
+
+
+def _costs(saes: Mapping[Cell, tuple[Path, Path | None]]) -> dict[tuple[str, str, str], Cost]:
     seconds: dict[tuple[str, str, str], list[float]] = {}
     parameters: dict[tuple[str, str, str], int] = {}
     for (h, t, a, _), (folder, report) in saes.items():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rsae import tokens
+from rsae.arms import Kind
 from rsae.device import device
 from rsae.evaluate import verify
 from rsae.evaluate.downstream import Replacement, downstream_sums
@@ -16,7 +17,8 @@ from rsae.hosts import Host
 from rsae.receipts import checkpoint
 from rsae.shards import Shards
 from rsae.sources import Layout
-from rsae.stages.common import chunks, load, set_up_torch
+from rsae.stages.common import chunks, set_up_torch
+from rsae.stages.import_teacher import settled
 from rsae.teachers.peer import load_peer
 
 ROWS = 64  # of the host's context, for the cross-entropies
@@ -24,7 +26,6 @@ ROWS = 64  # of the host's context, for the cross-entropies
 
 def run(
     teacher: Path,
-    sae: Path,
     host: Path,
     token_file: Path,
     calibration: Path,
@@ -32,21 +33,26 @@ def run(
     *,
     hook: str,
     center_writing_weights: bool,
+    kind: Kind,
+    bandwidth: float,
     layout: Layout | None,
     stated: Mapping[str, Any],
     published: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Measure the settled ``sae``, hold it against the files that it was made of and what their owner published.
+    """Measure a teacher, hold it against sae_lens's run of the same files and what their owner published.
 
     Raises:
         ValueError: it is not the function that sae_lens computes from the same files, or misses a
             published figure; the message names the likely cause.
     """
     set_up_torch()
-    settled, shards, files = load(sae), Shards(calibration), checkpoint(teacher, layout)
+    shards, files = Shards(calibration), checkpoint(teacher, layout)
+    ours = settled(teacher, calibration, hook=hook, kind=kind, bandwidth=bandwidth, layout=layout, stated=stated).to(
+        device()
+    )
     what, scale = f"teacher {files.path}", stated.get("input_scale", 1.0)
     peer = load_peer(files.path, files.layout, what, repo=files.repo, folder=files.folder, input_scale=scale)
-    runs = [verify.codes_and_output(settled)]
+    runs = [verify.codes_and_output(ours)]
     runs += [] if peer is None else [verify.peers_codes_and_output(peer.to(device()))]
     data, mean = list(chunks(shards)), site_mean(shards.blocks())
     source = tokens.read(token_file)
@@ -66,7 +72,7 @@ def run(
     if len(found) == 2 and (odd := verify.disagreements(*found)):
         raise ValueError(f"{what} is not the function that sae_lens computes from the same files: {'; '.join(odd)}")
     if bad := verify.misses(found[0], published):
-        cause = verify.likely_cause(settled, data, mean, published)
+        cause = verify.likely_cause(ours, data, mean, published)
         raise ValueError(f"{what} misses its published figures and is not upgraded: {'; '.join(bad)}. {cause}")
     measured = {"n_tok": shards.n_tok, **found[0]._asdict(), "agrees_with_sae_lens": len(found) == 2}
     write_json(out, sealed(measured))

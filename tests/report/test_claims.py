@@ -41,7 +41,7 @@ def test_one_metric_that_fails_fails_the_claim():
 
 def test_what_was_not_run_says_so():
     text = claims([], {})
-    assert text.count("Not run") == 10
+    assert text.count("Not run") == 12
     assert "win" not in text.split("##", 1)[1]
 
 
@@ -49,3 +49,12 @@ def test_costs_are_counted():
     costs = {("h", "relu", "rsae"): Cost(9, 41.4), ("h", "relu", "teacher"): Cost(0, None)}
     assert "| +9" in section(claims([], costs), "C4, C5.")
     assert "| 41 s" in section(claims([], costs), "C4, C5.")
+
+
+def test_features_are_preserved_only_where_a_loss_is_excluded():
+    def probe(teacher, difference, low):
+        return row(teacher, "rsae", "teacher", "hard", "probe_k1", difference)._replace(ci_low=low, p=1e-9)
+
+    text = claims([probe("a", 0.0, -0.015), probe("b", 0.0, -0.03), probe("c", -0.05, -0.06)], {})
+    said = section(text, "C6. Features stay interpretable").splitlines()[2]
+    assert said == "**Preserved on h/a**; **Not settled on h/b**; **Lost on h/c**."

@@ -35,6 +35,61 @@ rule evaluate_downstream:
         "python -m rsae evaluate-downstream --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
 
 
+rule probe:
+    input:
+        lambda w: PLANS[w.suite].probe(w.host, w.teacher).inputs,
+    output:
+        "results/{suite}/{host}/{teacher}/probe.parquet",
+    log:
+        "results/logs/{suite}/{host}/probe/{teacher}.log",
+    benchmark:
+        "results/benchmarks/{suite}/probe/{host}/{teacher}.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].probe(w.host, w.teacher).fingerprint,
+    shell:
+        "python -m rsae probe --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
+
+
+rule tabulate_probing:
+    input:
+        lambda w: PLANS[w.suite].tabulate_probing().inputs,
+    output:
+        "results/{suite}/tables/probing.csv",
+        "results/{suite}/tables/probing.md",
+    log:
+        "results/logs/{suite}/tabulate_probing.log",
+    params:
+        made_by=lambda w: PLANS[w.suite].tabulate_probing().fingerprint,
+    shell:
+        "python -m rsae tabulate-probing --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule tabulate_pareto:
+    input:
+        lambda w: PLANS[w.suite].tabulate_pareto().inputs,
+    output:
+        [f"results/{{suite}}/tables/{name}" for name in PARETO],
+    log:
+        "results/logs/{suite}/tabulate_pareto.log",
+    params:
+        made_by=lambda w: PLANS[w.suite].tabulate_pareto().fingerprint,
+    shell:
+        "python -m rsae tabulate-pareto --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule tabulate_families:
+    input:
+        lambda w: PLANS[w.suite].tabulate_families().inputs,
+    output:
+        [f"results/{{suite}}/tables/{name}" for name in FAMILIES],
+    log:
+        "results/logs/{suite}/tabulate_families.log",
+    params:
+        made_by=lambda w: PLANS[w.suite].tabulate_families().fingerprint,
+    shell:
+        "python -m rsae tabulate-families --suite {wildcards.suite} > {log} 2>&1"
+
+
 rule tables:
     input:
         lambda w: PLANS[w.suite]
