@@ -70,7 +70,7 @@ def _packages() -> Finding:
 
 def _version(name: str) -> str:
     try:
-        return version(name)
+        return version(name).partition("+")[0]  # of what, such as 2.13.0+cpu
     except PackageNotFoundError:
         return "missing"
 
