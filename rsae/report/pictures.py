@@ -45,7 +45,7 @@ def fronts(cells: pd.DataFrame, out: Path, name: str, colour: Mapping[str, str])
             points = []
             for arm in arms:
                 x, y = table[arm, "l0"], table[arm, metric]
-                points.append((x.value, y.value))
+                points.append((float(x.value), float(y.value)))
                 axis.errorbar(
                     x.value, y.value, fmt="o", ms=6, color=colour[arm], capsize=0, lw=1.2, label=arm,
                     xerr=[[max(0, x.value - x.ci_low)], [max(0, x.ci_high - x.value)]],
