@@ -26,6 +26,7 @@ class Measured(NamedTuple):
     rows: list[dict[str, str]]
     arm: str
     seed: int
+    verdict: str = ""  # in words, where `rsae upgrade` left one
 
     def of(self, arm: str, support: str) -> dict[str, dict[str, str]]:
         """Rows by metric, of the SAE itself or of the first seed of another arm."""
@@ -73,21 +74,26 @@ def measured(folder: Path, cells: Path | None = None) -> Measured | None:
         raise ValueError(f"{cells} has no number of {arm}, seed {seed}; was the suite run to its tables?")
     if len({(r["host"], r["teacher"]) for r in rows}) > 1:
         raise ValueError(f"{cells} has several hosts or teachers; push the SAE from its place in results/")
-    return Measured(rows, arm, seed)
+    return Measured(rows, arm, seed, _verdict(cells.parent / "run-card.json"))
 
 
-def model_card(folder: Path, repo: str, place: str, numbers: Measured | None) -> ModelCard:
-    """The card of the SAE in ``folder``, to lie in ``repo`` with the SAE below ``place``."""
+def _verdict(run_card: Path) -> str:
+    return json.loads(run_card.read_text()).get("verdict", "") if run_card.is_file() else ""
+
+
+def model_card(folder: Path, repo: str | None, place: str, numbers: Measured | None) -> ModelCard:
+    """The card of the SAE in ``folder``, to lie above the SAE's ``place``: in ``repo``, or on this machine."""
     cfg = read(folder)
+    name = place if repo is None else repo.split("/")[-1]
     data = ModelCardData(
         library_name="saelens",
         tags=["sparse-autoencoder", "saelens", "rsae", cfg["architecture"]],
         base_model=cfg["metadata"].get("model_name"),
-        model_name=repo.split("/")[-1],
+        model_name=name,
         eval_results=None if numbers is None else list(_results(cfg, numbers)),
     )
     parts = [
-        f"# {repo.split('/')[-1]}",
+        f"# {name}",
         _what(cfg),
         _how_to_load(cfg, repo, place),
         "## What was measured",
@@ -111,7 +117,9 @@ def _what(cfg: Mapping[str, Any]) -> str:
     return f"{text}. Arm `{about.get('arm', 'not stated')}` of the benchmark `rsae`."
 
 
-def _how_to_load(cfg: Mapping[str, Any], repo: str, place: str) -> str:
+def _how_to_load(cfg: Mapping[str, Any], repo: str | None, place: str) -> str:
+    load = f'load_from_disk("{place}")' if repo is None else f'from_pretrained("{repo}", "{place}")'
+    where = "the package `rsae`" if repo is None else "this repository"
     native = cfg["architecture"] != "rsae"
     first = (
         "" if native else "import rsae.saelens  # teaches sae_lens this architecture; without it: KeyError: 'rsae'\n"
@@ -119,9 +127,9 @@ def _how_to_load(cfg: Mapping[str, Any], repo: str, place: str) -> str:
     return (
         "```python\n"
         f"{first}from sae_lens import SAE\n\n"
-        f'sae = SAE.from_pretrained("{repo}", "{place}")\n'
+        f"sae = SAE.{load}\n"
         "```\n\n"
-        "Without sae_lens and without `rsae`: `standalone.py` in this repository needs torch and safetensors alone."
+        f"Without sae_lens and without `rsae`: `standalone.py` in {where} needs torch and safetensors alone."
     )
 
 
@@ -138,9 +146,10 @@ def _table(cfg: Mapping[str, Any], numbers: Measured | None) -> str:
     missing = [arm for arm in CONTROLS if arm not in {r["arm"] for r in numbers.rows}]
     controls = f"\n\nNot run: {', '.join(missing)}, so nothing is claimed against it." if missing else ""
     rule = SUPPORT.format(eps=cfg.get("support_eps", 0.0))
+    verdict = f"\n\n{numbers.verdict}" if numbers.verdict else ""
     return (
         tabulate(table, ["arm", "codes", *SHOWN], tablefmt="github", disable_numparse=True)
-        + f"\n\n{n_tok} activations of held-out documents. {rule}{controls}"
+        + f"\n\n{n_tok} activations of held-out documents. {rule}{controls}{verdict}"
     )
 
 

@@ -204,6 +204,18 @@ def tabulate_families(suite: Suite, results: Results = RESULTS) -> None:
 
 
 @app.command()
+def examine(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
+    """Gates, densities, stability and contexts of the features of a pair, for the report."""
+    _do(_plan_of(host, results).examine(host, teacher))
+
+
+@app.command()
+def report(suite: Suite, results: Results = RESULTS) -> None:
+    """The suite's page: report.html, with its figures and tables."""
+    _do(_plan(suite, results).report())
+
+
+@app.command()
 def tables(suite: Suite, results: Results = RESULTS) -> None:
     """Judgements of all pairs to cells.csv and the tables."""
     _do(_plan(suite, results).tabulate())
@@ -285,7 +297,9 @@ def expect(suite: Suite, results: Results = RESULTS) -> None:
 
 @app.command()
 def upgrade(
-    teacher: Annotated[str, typer.Option(help="Folder of an SAE, or a release of sae_lens together with --sae-id.")],
+    teacher: Annotated[
+        str, typer.Option(help="Folder of an SAE; with --sae-id a release of sae_lens or a repository.")
+    ],
     host: Annotated[str, typer.Option(help="Folder of the Hugging Face model that the SAE reads, or its name.")],
     text: Annotated[Path, typer.Option(help="Documents: .jsonl with the key `text`, or plain text in paragraphs.")],
     out: Annotated[Path, typer.Option(help="Folder for sae/, cells.csv and run-card.json.")],
@@ -305,7 +319,7 @@ def upgrade(
     set_up_torch()
     settings = {"gate": gate, "steps": steps, "batch": batch}
     print(run(teacher, sae_id, host, text, out, hook=hook, ctx=ctx, bos=bos, max_tok=max_tok, **settings))
-    print(f"\nwritten: {out}/sae, {out}/cells.csv, {out}/run-card.json")
+    print(f"\nwritten: {out}/sae, {out}/README.md, {out}/cells.csv, {out}/run-card.json")
 
 
 @app.command()
@@ -320,6 +334,22 @@ def push(
     from rsae.push import push
 
     print(push(sae_dir, repo, place, cells, private))
+
+
+@app.command()
+def doctor(
+    results: Results = RESULTS,
+    network: Annotated[bool, typer.Option(help="Whether to ask the hub if it is there.")] = True,
+) -> None:
+    """Look at this machine: versions, device, compiler, disk, memory, hub; says what to do. Changes nothing."""
+    from rsae.doctor import examine
+
+    bad = 0
+    for finding in examine(results, network):
+        print(f"{finding.state:>4}  {finding.what}: {finding.said}", flush=True)
+        bad += finding.state == "bad"
+    if bad:
+        raise ValueError(f"{bad} of these must be mended before the embedded suite can run")
 
 
 @app.command("train-text")

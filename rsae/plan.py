@@ -566,6 +566,29 @@ class Plan:
         files += FAMILIES if self.grouped("family") else []
         return [self.root / "tables" / f for f in files]
 
+    def features_file(self, host: str, teacher: str) -> Path:
+        """What the report draws of a pair's features."""
+        return self.root / host / teacher / "features.json"
+
+    def examine(self, host: str, teacher: str) -> Job:
+        """Gates, densities, stability and contexts of the features of every arm, with the suite's first seed."""
+        model, address = self.host_place(host), self.address(host, teacher)
+        tokens, test = self.token_file(address, "test"), self.read(host, teacher, "test")
+        arms = [a for a, s in self.cells(host, teacher) if s in (0, self.suite.seeds[0])]
+        seeds = {a: self.suite.seeds[0] if self.arm(host, teacher, a).tuned else 0 for a in dict.fromkeys(arms)}
+        return Job(
+            "examine",
+            [tokens, test, *model.inputs, *(f for c in seeds.items() for f in self.sae_files(host, teacher, *c))],
+            {
+                "token_file": tokens,
+                "host": model.path,
+                "test": test,
+                "saes": {a: self.sae(host, teacher, a, s) for a, s in seeds.items()},
+                "out": self.features_file(host, teacher),
+            },
+            {"viewed": [a for a in seeds if self.arm(host, teacher, a).tuned]},
+        )
+
     # what can be done: of a suite with checkpoints of a hub, the preflight says
 
     @cached_property
@@ -730,6 +753,27 @@ class Plan:
             },
         )
 
+    def report(self, preflight: Callable[[], object] = lambda: None) -> Job:
+        """The suite's page, with its figures and tables."""
+        features = {(h, t): self.features_file(h, t) for h, t in self.runnable(preflight)}
+        tables = [*self.printed(), *([self.reported_file()] if self.suite.reported else [])]
+        run_card = self.run_card().arguments["out"]
+        # a study of its own: shown where somebody ran it
+        atlas = sorted((self.results / "gates" / "atlas").glob("*.svg"))
+        return Job(
+            "report",
+            [*tables, self.cells_file(), *features.values(), run_card, *atlas],
+            {
+                "tables": sorted(tables, key=lambda path: _place(path.stem)),
+                "cells": self.cells_file(),
+                "features": features,
+                "run_card": run_card,
+                "atlas": atlas,
+                "out": self.root,
+            },
+            {"suite": self.name, "not_run": self.not_run()},
+        )
+
     def targets(self, host: str | None = None, preflight: Callable[[], object] = lambda: None) -> list[Path]:
         """What a suite or one host of it produces."""
         if host is None:
@@ -737,6 +781,12 @@ class Plan:
             return [*self.tables(), *reported, *self.extra_tables(), self.root / "run-card.json"]
         self.host(host)
         return [self.sums(h, t, j) for h, t in self.runnable(preflight) if h == host for j in JUDGEMENTS]
+
+
+def _place(table: str) -> tuple[int, str]:
+    """Claims first, what was measured last, everything else between."""
+    order = {"claims": 0, "strict": 1, "win_loss": 2, "reconstruction": 4, "downstream": 5}
+    return order.get(table, 3), table
 
 
 def load_text(text: Text) -> Docstrings | FileText | HubText:

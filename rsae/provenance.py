@@ -8,6 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 LOCK = ROOT / "requirements.lock"
+TEMPLATES = (".html", ".css", ".js")
 
 
 @functools.cache
@@ -15,12 +16,14 @@ def code_digest(module: str) -> str:
     """Digest of ``module`` and of every module of this package that it imports, directly or not.
 
     Syntax trees without docstrings are hashed, so a comment, a docstring or a reformatting does
-    not count as a change.
+    not count as a change; templates that lie in a package are hashed as they are.
     """
     hasher = hashlib.sha256()
     for name in sorted(import_closure(module)):
         hasher.update(name.encode())
         hasher.update(ast.dump(_without_docstrings(_parse(name))).encode())
+        for path in _templates(name):
+            hasher.update(path.read_bytes())
     return hasher.hexdigest()[:16]
 
 
@@ -55,6 +58,12 @@ def _file(module: str) -> Path | None:
         return None
     base = PACKAGE.joinpath(*module.split(".")[1:])
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+def _templates(module: str) -> list[Path]:
+    path = _file(module)
+    inside = path.parent.iterdir() if path and path.name == "__init__.py" else ()
+    return sorted(p for p in inside if p.suffix in TEMPLATES)
 
 
 @functools.cache

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 import rsae
 from rsae import card
+from rsae.api.given import split
 from rsae.api.shell import read
 from rsae.cli import app
 from rsae.gates.jumprelu import JumpReLU
@@ -51,8 +53,9 @@ def test_overlapping_features_are_corrected_and_the_upgrade_says_so(tmp_path, ca
     teacher, x, documents = case(TopK(K), together=True)
     found = upgrade(teacher, x, documents=documents, steps=30, lrs=[1e-4])
     assert found.helped
-    assert found.verdict.startswith("The upgrade helped. On hard codes, resolvent: win against teacher:")
+    assert found.verdict.startswith(f"The upgrade helped. On hard codes, {found.facts['arm']}: win against teacher:")
     assert "win against teacher_ft" in found.verdict
+    assert "No host, so no loss was measured" in found.table
     told = capsys.readouterr().out
     assert "teacher: l0" in told
     assert "2 fine-tunes of 30 steps on" in told
@@ -72,8 +75,57 @@ def test_overlapping_features_are_corrected_and_the_upgrade_says_so(tmp_path, ca
     numbers = card.measured(tmp_path / "out/sae")
     assert numbers is not None
     text = str(card.model_card(tmp_path / "out/sae", "me/sae", "resolvent", numbers))
-    assert "| **resolvent** | hard" in text.replace("  ", " ")
+    assert f"| **{found.facts['arm']}** | hard" in text.replace("  ", " ")
     assert "| teacher_ft" in text
+    local = (tmp_path / "out/README.md").read_text()
+    assert 'SAE.load_from_disk("sae")' in local
+    assert found.verdict in local
+
+
+@pytest.mark.parametrize(("lr", "chosen"), [(1.0, "resolvent_init"), (1e-3, "resolvent")])
+def test_an_untrained_upgrade_comes_out_where_training_spoils_it(lr, chosen):
+    """At a rate of 1 nothing survives; at a small one training helps, for the rows are not quite the right ones."""
+    g = torch.Generator().manual_seed(3)
+    teacher, x, documents = case(TopK(K), together=True)
+    teacher.W_dec.data += 0.05 * torch.randn(teacher.W_dec.shape, generator=g)
+    found = upgrade(teacher, x, documents=documents, steps=100, batch=256, lrs=[lr])
+    assert found.facts["arm"] == chosen
+    assert found.sae is found.arms[chosen]
+    assert found.choice.startswith(f"Chosen: {chosen} (")
+    assert ("untrained" in found.choice.split("Not chosen")[0]) == (chosen == "resolvent_init")
+    tried = {t["arm"]: t["mse_sum"] for t in found.facts["tried"]}
+    assert min(tried, key=lambda arm: tried[arm]) == chosen
+
+
+def test_test_documents_have_no_say_in_the_choice():
+    teacher, x, documents = case(TopK(K), together=True)
+    options: dict[str, Any] = {"documents": documents, "steps": 5, "lrs": [1e-4]}
+    honest = upgrade(teacher, x, **options)
+    held_out = np.isin(documents, split(x, documents, 0)["test"].members)
+    other = x.clone()
+    other[torch.from_numpy(held_out)] *= -3
+    again = upgrade(teacher, other, **options)
+    assert again.choice == honest.choice
+    assert again.table != honest.table
+
+
+@pytest.mark.parametrize("kind", ["relu", "topk"])
+def test_the_papers_gate_is_trained_and_may_not_help(kind, monkeypatch):
+    monkeypatch.setenv("RSAE_GATE", "tiled")
+    gate = ReLU() if kind == "relu" else TopK(K)
+    teacher, x, documents = case(gate, together=False)
+    x = x + 0.01 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))  # without any, TopK has no loser
+    found = upgrade(teacher, x, "rational", documents=documents, steps=20, batch=128, l1_coefficient=0.1)
+    assert set(found.arms) == {"teacher", "teacher_ft", "rsae_init", "rsae"}
+    assert [t["arm"] for t in found.facts["tried"]] == ["rsae_init", *["rsae"] * 3]
+    assert len({t["l1_coefficient"] for t in found.facts["tried"][1:]}) == 3
+    for name in ("rsae_init", "rsae"):
+        sae = found.arms[name]
+        l0, reference = (float((s.hard(s.encode(x)) != 0).sum(1).float().mean()) for s in (sae, teacher))
+        assert sae.eps > 0
+        assert l0 < 1.1 * reference  # eps was settled on a tenth of the documents
+    assert not found.helped  # the teacher is exact but for the noise
+    assert "did NOT help" in found.verdict
 
 
 def test_where_nothing_can_be_gained_it_says_so():
@@ -103,6 +155,35 @@ def test_token_ids_are_read_through_the_host():
     assert found.helped == ("the control was not run" in found.verdict)  # one or the other, by these few rows
     assert sum(found.facts["n_tok"].values()) == 22 * 15  # BOS is left out
     assert found.pair.n_doc == 4  # a fifth of the rows, rounded
+    assert found.choice.startswith("Chosen: resolvent_init (untrained)")
+    # losses by hand, with transformers alone, on the rows that were held out
+    model: Any = AutoModelForCausalLM.from_pretrained("assets/embedded/host")
+    held_out = rows[torch.from_numpy(split(torch.zeros(330, 1), np.arange(22).repeat(15), 0)["test"].members)]
+    for name in ("teacher", "resolvent_init"):
+        with torch.no_grad():
+            losses = [ce(model, held_out, found.arms[replaced] if replaced else None) for replaced in (None, name)]
+        weights = np.ones((1, 4))
+        assert found.pair.averaged(name, "hard", "delta_ce", weights)[0] == pytest.approx(
+            losses[1] - losses[0], abs=1e-4
+        )
+    assert "delta_ce" in found.table
+
+
+def ce(model, rows, sae):
+    """Mean loss at the positions after BOS, block 1's output replaced there by ``sae``'s."""
+
+    def hook(module, inputs, output):
+        hidden = output[0] if isinstance(output, tuple) else output
+        text = hidden[:, 1:].reshape(-1, hidden.shape[2])
+        new = hidden.clone()
+        new[:, 1:] = sae.decode(sae.encode(text), text).reshape(hidden[:, 1:].shape)
+        return (new, *output[1:]) if isinstance(output, tuple) else new
+
+    handle = model.transformer.h[1].register_forward_hook(hook) if sae else None
+    log_p = model(rows).logits[:, 1:-1].log_softmax(-1)
+    if handle:
+        handle.remove()
+    return float(-log_p.gather(2, rows[:, 2:, None]).mean())
 
 
 def test_the_same_from_the_shell(tmp_path):
@@ -124,7 +205,10 @@ def test_the_same_from_the_shell(tmp_path):
         assert words in done.output
     cfg = json.loads((tmp_path / "out/sae/cfg.json").read_text())
     about = cfg["metadata"]
-    assert (about["arm"], about["hook_name"]) == ("resolvent", "blocks.1.hook_resid_post")
+    assert about["hook_name"] == "blocks.1.hook_resid_post"
+    assert about["arm"] in ("resolvent_init", "resolvent")
+    assert f"Chosen: {about['arm']} (" in done.output
+    assert "delta_ce" in done.output
     assert "l0" not in about  # the teacher's l0 is no claim of the upgraded SAE
     with pytest.raises(ValueError, match="cannot be read"):
         read(tmp_path / "none.txt")

@@ -46,7 +46,7 @@ LAYERS = [
     ["rsae.plan"],
     ["rsae.studies"],
     ["rsae.stages"],
-    ["rsae.saelens", "rsae.standalone", "rsae.card", "rsae.push", "rsae.api"],
+    ["rsae.saelens", "rsae.standalone", "rsae.card", "rsae.push", "rsae.api", "rsae.doctor"],
     ["rsae.cli", "rsae.__main__"],
 ]
 

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from rsae import teachers
 from rsae.arms import Kind
+from rsae.progress import progress
 from rsae.sae import SAE
+from rsae.tokens import Row, TokenRows, batches
 
 SHARES = {"finetune": 0.5, "calibration": 0.1, "threshold": 0.1, "tuning": 0.1, "test": 0.2}
 BLOCK = 128  # tokens that stand for a document where documents are not given
 CHUNK = 2048  # tokens; times d_sae floats is the working memory
+BATCH = 32  # rows of the host's context
 # of a teacher's metadata, what holds for its upgrade too
 ABOUT_THE_SITE = (
     "model_name", "model_from_pretrained_kwargs", "hook_name", "hook_head_index", "context_size", "prepend_bos",
@@ -25,11 +28,21 @@ FEWEST = 20  # documents
 KINDS: dict[str, Kind] = {"standard": "relu", "jumprelu": "jumprelu", "topk": "topk"}
 
 
+class Given(NamedTuple):
+    """Activations at the SAE's site and, where they came through a host, what its losses are measured on."""
+
+    x: Tensor  # [n_tok, d_in], fp32
+    document: np.ndarray | None  # [n_tok], numbered from 0; None where nobody says
+    host: Any = None  # rsae.hosts.Host
+    rows: TokenRows | None = None  # of the same documents, in the same order
+
+
 class Split(NamedTuple):
     """Activations of one split and the documents they come from, numbered from 0."""
 
     x: Tensor  # [n_tok, d_in], fp32
     document: np.ndarray  # [n_tok]
+    members: np.ndarray  # the number that each of these documents has in what was given
 
     @property
     def chunks(self) -> Sequence[Tensor]:
@@ -50,24 +63,47 @@ def teacher_of(given: Any) -> tuple[SAE, dict[str, Any]]:
     return copy.deepcopy(teacher).cpu(), {k: metadata[k] for k in ABOUT_THE_SITE if metadata.get(k) is not None}
 
 
-def activations_of(data: Any, documents: Any, host: Any, hook: str | None) -> tuple[Tensor, np.ndarray | None]:
-    """Activations [n_tok, d_in] in fp32 and the document of each, None where nobody says."""
-    data = torch.as_tensor(data).detach().cpu()
-    if data.ndim != 2:
-        raise ValueError(
-            f"data must be activations [n_tok, d_in] or token ids [n_row, len], got shape {tuple(data.shape)}"
-        )
-    if data.is_floating_point():
-        if documents is not None and len(documents) != len(data):
-            raise ValueError(f"documents has {len(documents)} entries for {len(data)} activations")
-        return data.float(), None if documents is None else np.unique(documents, return_inverse=True)[1]
+def activations_of(data: Any, documents: Any, host: Any, hook: str | None) -> Given:
+    """Activations in fp32 as they are, or what ``host`` has at ``hook`` where ``data`` is tokens.
+
+    Raises:
+        ValueError: neither activations nor tokens; tokens without a host; documents that do not fit.
+    """
+    if not isinstance(data, TokenRows):
+        data = torch.as_tensor(data).detach().cpu()
+        if data.ndim != 2:
+            raise ValueError(
+                f"data must be activations [n_tok, d_in] or token ids [n_row, len], got shape {tuple(data.shape)}"
+            )
+        if data.is_floating_point():
+            if documents is not None and len(documents) != len(data):
+                raise ValueError(f"documents has {len(documents)} entries for {len(data)} activations")
+            return Given(data.float(), None if documents is None else np.unique(documents, return_inverse=True)[1])
+        bos = bool((data[:, 0] == data[0, 0]).all())
+        data = TokenRows([Row(i, str(i), ids.numpy().astype(np.int32)) for i, ids in enumerate(data)], bos)
     if host is None or hook is None:
         raise ValueError("token ids need `host`, a folder with a Hugging Face model, and `hook`, the SAE's site in it")
     from rsae.hosts import Host
 
-    model, bos = Host(host, hook), bool((data[:, 0] == data[0, 0]).all())
-    x = torch.cat([model.capture(rows) for rows in data.long().split(32)])[:, int(bos) :]
-    return x.reshape(-1, x.shape[2]), np.repeat(np.arange(len(x)), x.shape[1])
+    return captured(Host(host, hook), data)
+
+
+def captured(host: Any, rows: TokenRows) -> Given:
+    """Activations at every position of text; BOS is left out.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows.rows:
+        raise ValueError("no whole row of text fits into the tokens asked for; raise --max-tok")
+    number = {d: i for i, d in enumerate(dict.fromkeys(r.document for r in rows.rows))}
+    rows = rows._replace(rows=[r._replace(document=number[r.document]) for r in rows.rows])
+    x, documents = [], []
+    for members, ids in progress(batches(rows, BATCH), -(-len(rows.rows) // BATCH), "activations"):
+        for row, values in zip(members, host.capture(torch.from_numpy(ids)).cpu(), strict=True):
+            x.append(values[int(rows.bos) : len(row.ids)])
+            documents += [row.document] * len(x[-1])
+    return Given(torch.cat(x), np.array(documents), host, rows)
 
 
 def split(x: Tensor, documents: np.ndarray | None, seed: int) -> dict[str, Split]:
@@ -83,5 +119,6 @@ def split(x: Tensor, documents: np.ndarray | None, seed: int) -> dict[str, Split
     for name, start, stop in zip(SHARES, edges, edges[1:], strict=False):
         rows = np.flatnonzero(np.isin(documents, order[start:stop]))
         rows = rows[np.argsort(documents[rows], kind="stable")]  # a document's rows stand together
-        splits[name] = Split(x[torch.from_numpy(rows)], np.unique(documents[rows], return_inverse=True)[1])
+        members, numbered = np.unique(documents[rows], return_inverse=True)
+        splits[name] = Split(x[torch.from_numpy(rows)], numbered, members)
     return splits

@@ -5,16 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from rsae import tokens
+from rsae import hub, tokens
 from rsae.api.given import teacher_of
 from rsae.api.run import Upgraded, upgrade
-from rsae.hosts import Host
-from rsae.progress import progress
 from rsae.tokenizers import load_tokenizer
-
-BATCH = 32  # rows of the host's context
 
 
 def run(
@@ -36,17 +31,18 @@ def run(
         ValueError: see :func:`rsae.api.upgrade`; or a text without documents, or no hook known.
     """
     given: Any = Path(teacher)
+    if sae_id is None and not given.exists():
+        raise ValueError(f"{teacher} is no folder on this machine; for a release of sae_lens give --sae-id too")
     if sae_id is not None:
         from sae_lens import SAE as SaeLensSAE
 
-        given = SaeLensSAE.from_pretrained(teacher, sae_id)
+        given = hub.patiently(lambda: SaeLensSAE.from_pretrained(teacher, sae_id), teacher, "main", sae_id)
     _, metadata = teacher_of(given)
     hook = hook or metadata.get("hook_name")
     if hook is None:
         raise ValueError("the SAE does not say its site; give it as --hook, such as blocks.8.hook_resid_pre")
     rows = tokens.tokenise(read(text), load_tokenizer(host), ctx=ctx, bos=bos)
-    x, documents = captured(Host(host, hook), _at_most(rows, max_tok))
-    found = upgrade(given, x, documents=documents, hook=hook, **settings)
+    found = upgrade(given, _at_most(rows, max_tok), host=host, hook=hook, **settings)
     found.save(out)
     return found
 
@@ -74,15 +70,3 @@ def _at_most(rows: tokens.TokenRows, n_tok: int) -> tokens.TokenRows:
     """Whole rows from the beginning, of no more than ``n_tok`` tokens."""
     seen = np.cumsum([len(r.ids) - rows.bos for r in rows.rows])
     return rows._replace(rows=rows.rows[: int((seen <= n_tok).sum())])
-
-
-def captured(host: Host, rows: tokens.TokenRows) -> tuple[torch.Tensor, np.ndarray]:
-    """Activations [n_tok, d_in] at every position of text, and the document of each."""
-    x, documents = [], []
-    for members, ids in progress(tokens.batches(rows, BATCH), -(-len(rows.rows) // BATCH), "activations"):
-        for row, values in zip(members, host.capture(torch.from_numpy(ids)).cpu(), strict=True):
-            x.append(values[int(rows.bos) : len(row.ids)])
-            documents += [row.document] * len(x[-1])
-    if not x:
-        raise ValueError("no whole row of text fits into the tokens asked for; raise --max-tok")
-    return torch.cat(x), np.array(documents)

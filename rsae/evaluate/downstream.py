@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsae.evaluate.sums import Cell
 from rsae.hosts import Host
 from rsae.progress import progress
+from rsae.sae import SAE
 from rsae.tokens import Row, TokenRows, batches
 
 BATCH = 32  # rows of the host's context
@@ -104,3 +106,16 @@ def ablations(mean: Tensor) -> Iterator[Replacement]:
     """The two references: the site set to ``zero``, and to its ``mean`` [d_in]."""
     yield Replacement(["zero"], lambda x: [torch.zeros_like(x)])
     yield Replacement(["mean"], lambda x: [mean.to(x).expand_as(x)])
+
+
+def replacement(arm: str, seed: int, sae: SAE) -> Replacement:
+    """The site through ``sae``: raw codes and, where eps makes them others, hard ones; named by their cells."""
+    raw, hard = (Cell(arm, seed, support) for support in ("raw", "hard"))
+    if sae.eps == 0:
+        return Replacement([raw], lambda x: [sae.decode(sae.encode(x), x)])
+
+    def both(x: Tensor) -> Sequence[Tensor]:
+        z = sae.encode(x)
+        return [sae.decode(z, x), sae.decode(sae.hard(z), x)]
+
+    return Replacement([raw, hard], both)

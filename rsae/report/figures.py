@@ -27,11 +27,19 @@ STYLE: Any = {
 
 
 @contextmanager
-def panels(out: Path, name: str, n: int, width: float = 3.6, height: float = 3.2) -> Iterator[list[Axes]]:
-    """``n`` panels side by side, written to ``out/name.svg`` and ``out/name.png`` at the end."""
+def panels(
+    out: Path, name: str, n: int, width: float = 3.6, height: float = 3.2, beneath: float = 0.0
+) -> Iterator[list[Axes]]:
+    """``n`` panels side by side, written to ``out/name.svg`` and ``out/name.png`` at the end.
+
+    With ``beneath`` each has a second one of that relative height under it, with the same x axis; these come last.
+    """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, n, figsize=(width * n, height), squeeze=False)
-        yield list(axes[0])
+        ratios = [1.0, beneath] if beneath else [1.0]
+        figure, axes = plt.subplots(
+            len(ratios), n, figsize=(width * n, height), squeeze=False, height_ratios=ratios, sharex="col"
+        )
+        yield [axis for row in axes for axis in row]
         with replacing(out / f"{name}.svg") as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None})
         with replacing(out / f"{name}.png") as temporary:

@@ -7,10 +7,9 @@ import numpy as np
 
 from rsae import tokens
 from rsae.evaluate import sums
-from rsae.evaluate.downstream import Replacement, ablations, downstream_sums
+from rsae.evaluate.downstream import ablations, downstream_sums, replacement
 from rsae.evaluate.reconstruction import site_mean
 from rsae.hosts import Host
-from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.stages.common import load, set_up_torch
 
@@ -30,7 +29,7 @@ def run(
     source = tokens.read(token_file)
     n_doc = 1 + max(r.document for r in source.rows)
     replacements = [*ablations(site_mean(Shards(calibration).blocks()))]
-    replacements += [_replacement(arm, seed, load(folder)) for (arm, seed), folder in saes.items()]
+    replacements += [replacement(arm, seed, load(folder)) for (arm, seed), folder in saes.items()]
     result = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, replacements)
     tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
     for arm, seed in saes:
@@ -47,15 +46,3 @@ def run(
                 "kl": spliced.kl,
             }
     sums.write(out, tables)
-
-
-def _replacement(arm: str, seed: int, sae: SAE) -> Replacement:
-    raw, hard = (sums.Cell(arm, seed, support) for support in ("raw", "hard"))
-    if sae.eps == 0:
-        return Replacement([raw], lambda x: [sae.decode(sae.encode(x), x)])
-
-    def both(x):
-        z = sae.encode(x)
-        return [sae.decode(z, x), sae.decode(sae.hard(z), x)]
-
-    return Replacement([raw, hard], both)

@@ -1,0 +1,116 @@
+"""The page of a suite: ``report.html``, its figures as SVG and PNG, its tables as CSV and LaTeX."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rsae.files import read_sealed, replacing
+from rsae.report import blocks, exports, pictures
+from rsae.report.page import Picture, render
+
+Draw = Callable[[pictures.Found, Path, str, Mapping[str, str]], None]
+OF_A_PAIR: dict[str, tuple[Draw, str]] = {  # section: how it is drawn, what it shows
+    "gates": (pictures.gates, "code against pre-activation of one feature"),
+    "thresholds": (pictures.thresholds, "features per token against eps"),
+    "densities": (pictures.densities, "features by density"),
+    "stability": (pictures.stability, "share of features against likeness to the teacher's"),
+}
+
+
+def run(
+    tables: Sequence[Path],
+    cells: Path,
+    features: Mapping[tuple[str, str], Path],
+    run_card: Path,
+    atlas: Sequence[Path],
+    out: Path,
+    *,
+    suite: str,
+    not_run: Mapping[str, str],
+) -> None:
+    """``tables`` are Markdown, in the order of the page; ``features`` are of :mod:`rsae.stages.examine`, by pair.
+
+    Writes ``out/report.html``, ``out/figures/`` and ``out/exports/``.
+    """
+    documents = [(path.stem, blocks.read(path)) for path in tables]
+    found = {pair: read_sealed(path) for pair, path in features.items()}
+    documents += [("stability", list(_stability(found)))] if found else []
+    numbers = pd.read_csv(cells)
+    colour = pictures.colours(list(dict.fromkeys(numbers.arm)))
+    with replacing(out / "exports") as temporary:
+        temporary.mkdir()
+        names = exports.write(documents, temporary)
+    with replacing(out / "figures") as temporary:
+        temporary.mkdir()
+        drawn = _drawn(numbers, found, temporary, colour)
+    sections = {
+        section: [picture._replace(svg=out / "figures" / picture.svg.name) for picture in its]
+        for section, its in drawn.items()
+    }
+    sections["atlas"] = [Picture(path, path.stem, "of the study `gates`") for path in atlas]
+    with replacing(out / "report.html") as temporary:
+        temporary.write_text(
+            render(
+                suite=suite,
+                documents=documents,
+                pictures=sections,
+                views={f"{h}/{t}": _views(f["views"]) for (h, t), f in found.items()},
+                run_card=json.loads(run_card.read_text()),
+                not_run=not_run,
+                exports=names,
+            )
+        )
+
+
+def _views(views: Mapping[str, Any]) -> dict[str, Any]:
+    """Arms that show anything, the control last."""
+    return {arm: views[arm] for arm in sorted(views, key=lambda arm: arm == "teacher_ft") if views[arm]}
+
+
+def _drawn(
+    numbers: pd.DataFrame,
+    found: Mapping[tuple[str, str], pictures.Found],
+    folder: Path,
+    colour: Mapping[str, str],
+) -> dict[str, list[Picture]]:
+    sections: dict[str, list[Picture]] = {"fronts": [], **{section: [] for section in OF_A_PAIR}}
+    for host, teacher in dict.fromkeys(zip(numbers.host, numbers.teacher, strict=True)):
+        name = f"fronts-{host}-{teacher}"
+        pictures.fronts(numbers.query("host == @host and teacher == @teacher"), folder, name, colour)
+        title = f"{host} / {teacher}"
+        sections["fronts"].append(Picture(folder / f"{name}.svg", title, "l0 against error, hard codes"))
+    for (host, teacher), its in found.items():
+        for section, (draw, caption) in OF_A_PAIR.items():
+            name = f"{section}-{host}-{teacher}"
+            draw(its, folder, name, colour)
+            sections[section].append(Picture(folder / f"{name}.svg", f"{host} / {teacher}", caption))
+    return sections
+
+
+def _stability(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[blocks.Block]:
+    """Medians, and the fifth percentile: what the curves of the section say, in numbers."""
+    header = ["host", "teacher", "arm", "features compared"]
+    header += [f"{measure}, {which}" for measure in pictures.STABLE.values() for which in ("median", "5th percentile")]
+    rows = [
+        [
+            blocks.cell(text)
+            for text in (
+                host,
+                teacher,
+                arm,
+                str(its["compared"]),
+                *(f"{quantiles[m][q]:.3f}" for m in pictures.STABLE for q in (50, 5)),
+            )
+        ]
+        for (host, teacher), its in found.items()
+        for arm, quantiles in its["stability"].items()
+        if quantiles
+    ]
+    return [
+        blocks.Heading(1, "Features stay the same"),
+        blocks.Prose("<p>Feature j of each arm against feature j of the teacher; hard codes, held-out documents.</p>"),
+        blocks.Table("Features stay the same", header, rows),
+    ]

@@ -1,0 +1,84 @@
+"""``rsae upgrade`` with names instead of folders: host and SAE come from a (local) hub."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import hub as local
+
+EMBEDDED = Path("assets/embedded")
+RUN = """
+import json, sys
+from rsae import mistakes
+from rsae.cli import app
+for arguments in json.loads(sys.argv[1]):
+    try:
+        app(arguments, standalone_mode=False)
+    except ValueError as error:
+        print("rsae:", mistakes.sentence(error))
+"""
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """The embedded host, its TopK teacher, and its ReLU teacher where sae_lens's registry knows one."""
+    known = tmp_path / "known"
+    shutil.copytree(EMBEDDED / "teachers/relu", known / "blocks.8.hook_resid_pre")
+    with local.Hub().serve() as served:
+        served.add("someone/host", EMBEDDED / "host")
+        served.add("someone/saes", EMBEDDED / "teachers")
+        served.add("jbloom/GPT2-Small-SAEs-Reformatted", known)
+        yield served
+
+
+def test_host_and_sae_by_name(tmp_path, hub):
+    found = (getattr(np, name).__doc__ for name in sorted(np.__all__))
+    text = [" ".join(doc.split())[:300] for doc in found if isinstance(doc, str) and len(doc) > 300][:40]
+    (tmp_path / "text.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in text))
+    options = f"--text {tmp_path / 'text.jsonl'} --ctx 64 --steps 0 --max-tok 3000".split()
+
+    def line(teacher, sae_id, host, out):
+        return [
+            "upgrade",
+            "--teacher",
+            teacher,
+            "--sae-id",
+            sae_id,
+            "--host",
+            host,
+            "--out",
+            f"{tmp_path / out}",
+            *options,
+        ]
+
+    lines = [
+        line("someone/saes", "topk", "someone/host", "repository"),
+        line("gpt2-small-res-jb", "blocks.8.hook_resid_pre", "someone/host", "release"),
+        line("someone/saes", "gelu", "someone/host", "no-sae"),
+        line("someone/saes", "topk", "someone/hots", "no-host"),
+        ["upgrade", "--teacher", "someone/saes", "--host", "someone/host", "--out", f"{tmp_path / 'no-id'}", *options],
+    ]
+    environment = local.environment(tmp_path / "home", hub)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, json.dumps(lines)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for out, l0 in (("repository", 24), ("release", 26)):
+        run_card = json.loads((tmp_path / out / "run-card.json").read_text())
+        assert (run_card["arm"], run_card["steps"]) == ("resolvent_init", 0)
+        rows = [line.split(",") for line in (tmp_path / out / "cells.csv").read_text().splitlines()]
+        assert list(dict.fromkeys(row[3] for row in rows[1:])) == ["teacher", "resolvent_init"]
+        assert "delta_ce" in {row[6] for row in rows}
+        (teacher,) = (float(row[7]) for row in rows if row[3:7] == ["teacher", "0", "hard", "l0"])
+        assert teacher == pytest.approx(l0, rel=0.15)  # of these few documents; published are 24.0 and 25.9
+        assert (tmp_path / out / "README.md").is_file()
+    refused = [line for line in done.stdout.splitlines() if line.startswith("rsae:")]
+    assert len(refused) == 3
+    for sentence, says in zip(refused, ("gelu", "someone/hots", "give --sae-id"), strict=True):
+        assert says in sentence
+    assert not (tmp_path / "no-sae").exists()
