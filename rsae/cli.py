@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.models import CommandInfo
 
 from rsae import mistakes, studies
 from rsae.config import load
@@ -18,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Rational sparse autoencoders: fit a gate, upgrade a teacher, judge both honestly. "
     "Every stage reads files and writes files; which ones follows from config/suites/*.yaml.",
+    epilog="Start with `doctor`, then `upgrade --help` for an SAE of your own, or `snakemake quick` for the whole "
+    "comparison in a few minutes. docs/tutorial.md takes ten.",
 )
 
 Suite = Annotated[str, typer.Option(help="Name of a file in config/suites, without .yaml.")]
@@ -383,6 +386,33 @@ def promote_assets(results: Results = RESULTS) -> None:
 
     plan = load_assets_plan(results)
     promote(plan.files(), plan.root, Path("assets/embedded"))
+
+
+# the page of `--help`: what people type comes first, then the stages, which Snakemake calls
+PANELS = {
+    "For people": ("upgrade", "push", "doctor", "show", "report", "check", "check-reported", "expect"),
+    "Stages of a suite, in their order": (),  # all that are not named here
+    "Gates and theory, without data": ("fit-gate", "gates", "theory"),
+    "What comes from a hub": ("preflight", "fetch", "fetch-all", "clean-activations"),
+    "The embedded host and teachers, trained again": (
+        "train-text",
+        "train-host",
+        "train-activations",
+        "train-teacher",
+        "promote-assets",
+    ),
+}
+
+
+def _panel(command: CommandInfo) -> int:
+    assert command.callback is not None
+    name = command.name or command.callback.__name__.replace("_", "-")
+    return next((i for i, names in enumerate(PANELS.values()) if name in names), 1)
+
+
+for _command in app.registered_commands:
+    _command.rich_help_panel = [*PANELS][_panel(_command)]
+app.registered_commands.sort(key=_panel)
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-# One page per suite, from its tables and from a look at the features of every pair.
+# One page per suite, from its tables and from a look at the features of every pair. Figures and tables also
+# go into Snakemake's own `--report FILE.html`.
 
 
 rule examine:
@@ -20,11 +21,7 @@ rule report_page:
         .report(lambda: checkpoints.preflight.get(suite=w.suite))
         .inputs,
     output:
-        page=report(
-            "results/{suite}/report.html",
-            caption="../report/page.rst",
-            category="The page",
-        ),
+        page="results/{suite}/report.html",
         figures=report(
             directory("results/{suite}/figures"),
             patterns=["{figure}.svg"],
