@@ -5,7 +5,15 @@ import sys
 sys.path.insert(0, str(workflow.basedir))
 
 from rsae import studies
-from rsae.plan import FAMILIES, HOST_FILES, PARETO, SAE_FILES, TABLES, TEXT_SPLITS
+from rsae.plan import (
+    EXTRA_TABLES,
+    FAMILIES,
+    HOST_FILES,
+    PARETO,
+    SAE_FILES,
+    TABLES,
+    TEXT_SPLITS,
+)
 from rsae.plan import load_assets_plan, load_plans, stage_digest
 
 

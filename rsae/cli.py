@@ -198,6 +198,18 @@ def tabulate_families(suite: Suite, results: Results = RESULTS) -> None:
 
 
 @app.command()
+def anatomy(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
+    """L0 against eps, feature density, decoder drift, refined against original codes, of all arms of a pair."""
+    _do(_plan_of(host, results).anatomy(host, teacher))
+
+
+@app.command("tabulate-anatomy")
+def tabulate_anatomy(suite: Suite, results: Results = RESULTS) -> None:
+    """Anatomy of all pairs to anatomy.csv, anatomy.md and a figure."""
+    _do(_plan(suite, results).tabulate_anatomy())
+
+
+@app.command()
 def tables(suite: Suite, results: Results = RESULTS) -> None:
     """Judgements of all pairs to cells.csv and the tables."""
     _do(_plan(suite, results).tabulate())

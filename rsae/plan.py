@@ -35,7 +35,10 @@ PARETO = (
     *(f"pareto_{m}.{kind}" for m in ("mse_sum", "fvu", "delta_ce") for kind in ("svg", "png")),
 )  # fmt: skip
 FAMILIES = ("families.csv", "families.md")
-EXTRA_TABLES = {"probing": ("probing.csv", "probing.md")}
+EXTRA_TABLES = {
+    "probing": ("probing.csv", "probing.md"),
+    "anatomy": ("anatomy.csv", "anatomy.md", "l0_by_eps.svg", "l0_by_eps.png"),
+}
 
 
 RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.receipts`
@@ -501,6 +504,16 @@ class Plan:
         inputs = [f for files in sums.values() for f in files.values()]
         return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept)
 
+    def anatomy(self, host: str, teacher: str) -> Job:
+        """The support rule in full, of all SAEs of a pair."""
+        job = self.evaluate_reconstruction(host, teacher)
+        return job._replace(stage="anatomy", arguments=job.arguments | {"out": self.sums(host, teacher, "anatomy")})
+
+    def tabulate_anatomy(self) -> Job:
+        """Anatomy of all pairs to a table and a figure."""
+        files = {(h, t): self.sums(h, t, "anatomy") for h, t in self.runnable()}
+        return Job("tabulate_anatomy", list(files.values()), {"files": files, "out": self.root / "tables"}, {})
+
     def grouped(self, by: Literal["front", "family"]) -> dict[str, list[str]]:
         """{HOST/GROUP: teachers}: one SAE at several sparsities, or several trainings of one recipe."""
         found: dict[str, list[str]] = {}
@@ -657,6 +670,7 @@ class Plan:
             found += [f"{stage}/{address}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
         for h, t in self.pairs():
             stages = ("import_teacher", "evaluate_reconstruction", "evaluate_downstream", *self.judged_too())
+            stages += ("anatomy",) if "anatomy" in self.suite.extras else ()
             found += [f"{stage}/{h}/{t}" for stage in stages]
             found += [f"tune_arm/{h}/{t}-{a}" for a in self.teacher(h, t).grids]
             for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):
