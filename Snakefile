@@ -14,7 +14,12 @@ from rsae.plan import (
     TABLES,
     TEXT_SPLITS,
 )
-from rsae.plan import load_assets_plan, load_plans, stage_digest
+from rsae.plan import (
+    load_assets_plan,
+    load_more_teachers_plan,
+    load_plans,
+    stage_digest,
+)
 
 
 configfile: "config/config.yaml"
@@ -26,6 +31,7 @@ container: config["container"]
 PLANS = load_plans()
 ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE
 ASSETS = load_assets_plan()
+MORE = load_more_teachers_plan()
 
 
 wildcard_constraints:
@@ -50,6 +56,7 @@ include: "workflow/rules/upgrade.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/embedded_assets.smk"
+include: "workflow/rules/more_teachers.smk"
 include: "workflow/rules/studies.smk"
 
 

@@ -10,7 +10,7 @@ import typer
 
 from rsae import mistakes, studies
 from rsae.config import load
-from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_plans
+from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_more_teachers_plan, load_plans
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -209,6 +209,12 @@ def tabulate_anatomy(suite: Suite, results: Results = RESULTS) -> None:
     _do(_plan(suite, results).tabulate_anatomy())
 
 
+@app.command("tabulate-convergence")
+def tabulate_convergence(suite: Suite, results: Results = RESULTS) -> None:
+    """Whether further training helps a suite's teachers, to convergence.md."""
+    _do(_plan(suite, results).tabulate_convergence())
+
+
 @app.command()
 def tables(suite: Suite, results: Results = RESULTS) -> None:
     """Judgements of all pairs to cells.csv and the tables."""
@@ -350,6 +356,18 @@ def train_activations(split: Split, results: Results = RESULTS) -> None:
 def train_teacher(teacher: Teacher, results: Results = RESULTS) -> None:
     """Train one embedded teacher again, into results/assets."""
     _do(load_assets_plan(results).teacher(teacher))
+
+
+@app.command("more-activations")
+def more_activations(split: Split, results: Results = RESULTS) -> None:
+    """Activations of the committed host that further teachers are trained on."""
+    _do(load_more_teachers_plan(results).activations(split))
+
+
+@app.command("more-teacher")
+def more_teacher(teacher: Teacher, results: Results = RESULTS) -> None:
+    """Train one teacher of config/teachers.yaml into results/teachers."""
+    _do(load_more_teachers_plan(results).teacher(teacher))
 
 
 @app.command("promote-assets")

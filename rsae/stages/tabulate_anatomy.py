@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from rsae import parquet
@@ -24,44 +25,48 @@ SHOWN = (0.001, 0.01, 0.1, 1.0)  # eps
 SPREAD = ("density", "norm_ratio", "cosine", "correlation")
 
 
+Numbers = dict[tuple[str, float], float]  # {(quantity, at): mean over seeds}
+
+
 def run(files: Mapping[tuple[str, str], Path], out: Path) -> None:
     """``files`` maps (host, teacher) to what :mod:`rsae.stages.anatomy` wrote."""
-    frames = [
-        parquet.read(path)[0].to_pandas().assign(host=host, teacher=teacher) for (host, teacher), path in files.items()
+    rows = [
+        {"host": host, "teacher": teacher, **row}
+        for (host, teacher), path in files.items()
+        for row in parquet.read(path)[0].to_pylist()
     ]
-    rows = pd.concat(frames)[["host", "teacher", "arm", "seed", "quantity", "at", "value"]]
-    mean = rows.groupby(["host", "teacher", "arm", "quantity", "at"], sort=False)["value"].mean()
+    gathered: dict[tuple[str, str, str], dict[tuple[str, float], list[float]]] = {}
+    for row in rows:
+        of_arm = gathered.setdefault((row["host"], row["teacher"], row["arm"]), {})
+        of_arm.setdefault((row["quantity"], row["at"]), []).append(row["value"])
+    means = {key: {what: float(np.mean(v)) for what, v in found.items()} for key, found in gathered.items()}
     with replacing(out / "anatomy.csv") as temporary:
-        rows.to_csv(temporary, index=False, float_format="%.9g")
+        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.9g")
     with replacing(out / "anatomy.md") as temporary:
-        temporary.write_text(f"{TEXT}\n{_table(mean)}\n")
+        temporary.write_text(f"{TEXT}\n{_table(means)}\n")
     with figures.panels(out, "l0_by_eps", len(files)) as axes:
-        for axis, (host, teacher) in zip(axes, files, strict=True):
-            of_pair = mean[host, teacher]
-            for arm in of_pair.index.unique("arm"):
-                curve = of_pair[arm, "l0_by_eps"]
-                axis.plot(curve.index, curve.values, linewidth=1, label=arm)
-            axis.set(
-                title=f"{host}/{teacher}",
-                xlabel="eps, activation units",
-                ylabel="l0, raw codes",
-                xscale="log",
-                yscale="log",
-            )
+        for axis, pair in zip(axes, files, strict=True):
+            for key, found in means.items():
+                if key[:2] == pair:
+                    curve = _curve(found)
+                    axis.plot(list(curve), list(curve.values()), linewidth=1, label=key[2])
+            axis.set(title="/".join(pair), xlabel="eps, activation units", ylabel="l0, raw codes")
+            axis.set(xscale="log", yscale="log")
         axes[0].legend(fontsize=6)
 
 
-def _table(mean: pd.Series) -> str:
+def _curve(found: Numbers) -> dict[float, float]:
+    return {at: v for (quantity, at), v in found.items() if quantity == "l0_by_eps"}
+
+
+def _table(means: Mapping[tuple[str, str, str], Numbers]) -> str:
     body = []
-    for key, values in mean.groupby(["host", "teacher", "arm"], sort=False):
-        found = {(q, round(float(at), 12)): v for (*_, q, at), v in values.items()}
-        curve = {at: v for (q, at), v in found.items() if q == "l0_by_eps"}
-        row = [*key, *(f"{curve[min(curve, key=lambda e, s=s: abs(e - s))]:.4g}" for s in SHOWN)]
-        row += [f"{found['dead', 0.0]:.3f}", f"{found['dense', 0.1]:.4f}"]
-        for name in SPREAD:
-            row.append(", ".join(f"{v:.3g}" for (q, _), v in found.items() if q == name))
-        row.append(f"{found['clipped', 0.0]:.3f}" if ("clipped", 0.0) in found else "")
-        body.append(row)
+    for key, found in means.items():
+        curve, single = _curve(found), {quantity: v for (quantity, _), v in found.items()}
+        row = [*key, *(f"{curve[min(curve, key=lambda eps, s=s: abs(eps - s))]:.4g}" for s in SHOWN)]
+        row += [f"{single['dead']:.3f}", f"{single['dense']:.4f}"]
+        row += [", ".join(f"{v:.3g}" for (quantity, _), v in found.items() if quantity == name) for name in SPREAD]
+        body.append([*row, f"{single['clipped']:.3f}" if "clipped" in single else ""])
     headers = ["host", "teacher", "arm", *(f"l0 at {s:g}" for s in SHOWN), "dead", "dense", "density", "norm ratio",
                "cosine", "correlation", "set to 0"]  # fmt: skip
     return markdown(body, headers)

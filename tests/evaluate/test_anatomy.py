@@ -69,3 +69,25 @@ def test_the_correlation_is_numpys(make_sae):
         on = z0[:, j] != 0
         if on.sum() >= MIN_ACTIVE:
             assert found.correlation[j] == pytest.approx(np.corrcoef(z0[on, j], z[on, j])[0, 1], abs=1e-5)
+
+
+def test_the_table_shows_means_over_seeds(make_sae, tmp_path):
+    from rsae.shards import Block, write
+    from rsae.stages import anatomy as stage
+    from rsae.stages import tabulate_anatomy
+
+    x = torch.cat(DATA).numpy().astype(np.float16)
+    block = Block(np.zeros(600, np.int32), np.arange(600, dtype=np.int32), x)
+    write(tmp_path / "test", [block], n_tok=600, n_shards=1, dtype="float16", hook="h", documents=["d"], made_from=None)
+    saes = {}
+    for arm, seed, k in (("teacher", 0, 4), ("teacher_ft", 0, 4), ("teacher_ft", 1, 6)):
+        saes[arm, seed] = tmp_path / arm / str(seed)
+        make_sae(TopK(k)).save(saes[arm, seed], {})
+    stage.run(tmp_path / "test", saes, tmp_path / "anatomy.parquet")
+    tabulate_anatomy.run({("h", "t"): tmp_path / "anatomy.parquet"}, tmp_path / "tables")
+    lines = (tmp_path / "tables/anatomy.md").read_text().splitlines()
+    shown = {cells[3]: cells for cells in ([c.strip() for c in line.split("|")] for line in lines) if len(cells) > 10}
+    # some of the k largest of 32 may be negative and read 0, on few tokens
+    assert float(shown["teacher"][4]) == pytest.approx(4, abs=0.1)
+    assert float(shown["teacher_ft"][4]) == pytest.approx(5, abs=0.2)
+    assert (tmp_path / "tables/l0_by_eps.png").stat().st_size > 1000

@@ -104,6 +104,19 @@ rule tabulate_anatomy:
         "python -m rsae tabulate-anatomy --suite {wildcards.suite} > {log} 2>&1"
 
 
+rule tabulate_convergence:
+    input:
+        lambda w: PLANS[w.suite].tabulate_convergence().inputs,
+    output:
+        [f"results/{{suite}}/tables/{name}" for name in EXTRA_TABLES["convergence"]],
+    log:
+        "results/logs/{suite}/tabulate_convergence.log",
+    params:
+        made_by=lambda w: PLANS[w.suite].tabulate_convergence().fingerprint,
+    shell:
+        "python -m rsae tabulate-convergence --suite {wildcards.suite} > {log} 2>&1"
+
+
 rule tabulate_families:
     input:
         lambda w: PLANS[w.suite].tabulate_families().inputs,
