@@ -5,8 +5,21 @@ import sys
 sys.path.insert(0, str(workflow.basedir))
 
 from rsae import studies
-from rsae.plan import FAMILIES, HOST_FILES, PARETO, SAE_FILES, TABLES, TEXT_SPLITS
-from rsae.plan import load_assets_plan, load_plans, stage_digest
+from rsae.plan import (
+    EXTRA_TABLES,
+    FAMILIES,
+    HOST_FILES,
+    PARETO,
+    SAE_FILES,
+    TABLES,
+    TEXT_SPLITS,
+)
+from rsae.plan import (
+    load_assets_plan,
+    load_more_teachers_plan,
+    load_plans,
+    stage_digest,
+)
 
 
 configfile: "config/config.yaml"
@@ -18,6 +31,7 @@ container: config["container"]
 PLANS = load_plans()
 ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE
 ASSETS = load_assets_plan()
+MORE = load_more_teachers_plan()
 
 
 wildcard_constraints:
@@ -47,6 +61,7 @@ include: "workflow/rules/upgrade.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/embedded_assets.smk"
+include: "workflow/rules/more_teachers.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/report.smk"
 

@@ -11,7 +11,7 @@ from typer.models import CommandInfo
 
 from rsae import mistakes, studies
 from rsae.config import load
-from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_plans
+from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_more_teachers_plan, load_plans
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -219,6 +219,24 @@ def report(suite: Suite, results: Results = RESULTS) -> None:
 
 
 @app.command()
+def anatomy(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
+    """L0 against eps, feature density, decoder drift, refined against original codes, of all arms of a pair."""
+    _do(_plan_of(host, results).anatomy(host, teacher))
+
+
+@app.command("tabulate-anatomy")
+def tabulate_anatomy(suite: Suite, results: Results = RESULTS) -> None:
+    """Anatomy of all pairs to anatomy.csv, anatomy.md and a figure."""
+    _do(_plan(suite, results).tabulate_anatomy())
+
+
+@app.command("tabulate-convergence")
+def tabulate_convergence(suite: Suite, results: Results = RESULTS) -> None:
+    """Whether further training helps a suite's teachers, to convergence.md."""
+    _do(_plan(suite, results).tabulate_convergence())
+
+
+@app.command()
 def tables(suite: Suite, results: Results = RESULTS) -> None:
     """Judgements of all pairs to cells.csv and the tables."""
     _do(_plan(suite, results).tabulate())
@@ -377,6 +395,18 @@ def train_activations(split: Split, results: Results = RESULTS) -> None:
 def train_teacher(teacher: Teacher, results: Results = RESULTS) -> None:
     """Train one embedded teacher again, into results/assets."""
     _do(load_assets_plan(results).teacher(teacher))
+
+
+@app.command("more-activations")
+def more_activations(split: Split, results: Results = RESULTS) -> None:
+    """Activations of the committed host that further teachers are trained on."""
+    _do(load_more_teachers_plan(results).activations(split))
+
+
+@app.command("more-teacher")
+def more_teacher(teacher: Teacher, results: Results = RESULTS) -> None:
+    """Train one teacher of config/teachers.yaml into results/teachers."""
+    _do(load_more_teachers_plan(results).teacher(teacher))
 
 
 @app.command("promote-assets")

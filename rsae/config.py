@@ -24,8 +24,10 @@ RESERVED = {
         "check",
         "clean_activations",
         "embedded_assets",
+        "more_teachers",
         "preflight",
         "assets",
+        "teachers",
         "benchmarks",
         "checkpoints",
         "gates",
@@ -40,6 +42,7 @@ RESERVED = {
         "embedded_assets",
         "exports",
         "figures",
+        "more_teachers",
         "preflight",
         "gates",
         "report",
@@ -182,7 +185,7 @@ class Gate(Strict):
     tail: bool = False  # clamp to the design interval, identity beyond it; ours, not the paper's
 
 
-Extra = Literal["probing", "anatomy"]
+Extra = Literal["probing", "anatomy", "convergence"]
 
 
 class Suite(Strict):
@@ -267,6 +270,23 @@ class Assets(Strict):
     host: HostRecipe
     training: TeacherTraining
     teachers: dict[Name, TeacherRecipe]
+
+
+class AnotherTeacher(Strict):
+    """What differs from the recipe of the committed teacher ``like``."""
+
+    like: Name
+    seed: int
+    steps: Positive | None = None
+    options: dict[str, Any] = Field({})
+    scatter: Rate | None = None  # not trained at all: the committed teacher, its thresholds times exp(scatter · z)
+    stress: str | None = None  # what is wrong with it, on purpose
+
+
+class MoreTeachers(Strict):
+    """Teachers beside the committed ones, trained by a target."""
+
+    teachers: dict[Name, AnotherTeacher]
 
 
 Model = TypeVar("Model", bound=Strict)

@@ -35,7 +35,11 @@ PARETO = (
     *(f"pareto_{m}.{kind}" for m in ("mse_sum", "fvu", "delta_ce") for kind in ("svg", "png")),
 )  # fmt: skip
 FAMILIES = ("families.csv", "families.md")
-EXTRA_TABLES = {"probing": ("probing.csv", "probing.md")}
+EXTRA_TABLES = {
+    "probing": ("probing.csv", "probing.md"),
+    "anatomy": ("anatomy.csv", "anatomy.md", "l0_by_eps.svg", "l0_by_eps.png"),
+    "convergence": ("convergence.md",),
+}
 
 
 RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.receipts`
@@ -529,6 +533,23 @@ class Plan:
         inputs = [f for files in sums.values() for f in files.values()]
         return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept)
 
+    def anatomy(self, host: str, teacher: str) -> Job:
+        """The support rule in full, of all SAEs of a pair."""
+        job = self.evaluate_reconstruction(host, teacher)
+        return job._replace(stage="anatomy", arguments=job.arguments | {"out": self.sums(host, teacher, "anatomy")})
+
+    def tabulate_anatomy(self) -> Job:
+        """Anatomy of all pairs to a table and a figure."""
+        files = {(h, t): self.sums(h, t, "anatomy") for h, t in self.runnable()}
+        return Job("tabulate_anatomy", list(files.values()), {"files": files, "out": self.root / "tables"}, {})
+
+    def tabulate_convergence(self) -> Job:
+        """Whether further training helps the teachers, by the trials of their controls."""
+        tuned = [(h, t) for h, t in self.runnable() if "teacher_ft" in self.teacher(h, t).grids]
+        trials = {f"{h}/{t}": self.tuning_file(h, t, "teacher_ft") for h, t in tuned}
+        inputs = [path for path in trials.values() if path]
+        return Job("tabulate_convergence", inputs, {"trials": trials, "out": self.root / "tables"}, {})
+
     def grouped(self, by: Literal["front", "family"]) -> dict[str, list[str]]:
         """{HOST/GROUP: teachers}: one SAE at several sparsities, or several trainings of one recipe."""
         found: dict[str, list[str]] = {}
@@ -708,7 +729,7 @@ class Plan:
             found += [f"{stage}/{address}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
         for h, t in self.pairs():
             stages = ("import_teacher", "verify_teacher", "evaluate_reconstruction", "evaluate_downstream")
-            stages += tuple(self.judged_too())
+            stages += (*self.judged_too(), *(["anatomy"] if "anatomy" in self.suite.extras else []))
             found += [f"{stage}/{h}/{t}" for stage in stages]
             found += [f"tune_arm/{h}/{t}-{a}" for a in self.teacher(h, t).grids]
             for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):
@@ -897,6 +918,47 @@ class AssetsPlan:
         host = [self.root / "host" / f for f in (*HOST_FILES, "card.json")]
         teachers = [self.root / "teachers" / t / f for t in self.recipe.teachers for f in (*SAE_FILES, "card.json")]
         return host + teachers
+
+
+class MoreTeachersPlan:
+    """Teachers beside the committed ones: the same host, text and recipes but for what differs."""
+
+    COMMITTED = Path("assets/embedded")
+
+    def __init__(self, recipe: config.MoreTeachers, assets: AssetsPlan, results: Path = Path("results")) -> None:
+        self.recipe, self.assets, self.root = recipe, assets, results / "teachers"
+
+    def activations(self, split: str) -> Job:
+        """What the teachers are trained or judged on, through the committed host."""
+        job, host = self.assets.activations(split), self.COMMITTED / "host"
+        text = job.arguments["text"]
+        arguments = {"text": text, "host": host, "out": self.root / "activations" / split}
+        return job._replace(inputs=[text, *(host / f for f in HOST_FILES)], arguments=arguments)
+
+    def teacher(self, name: str) -> Job:
+        """One SAE: by sae_lens's trainer, or by spoiling a committed one."""
+        entry, out = _pick("teacher", name, self.recipe.teachers), self.root / name
+        if entry.scatter is not None:
+            teacher = self.COMMITTED / "teachers" / entry.like
+            settings = {"scatter": entry.scatter, "seed": entry.seed}
+            inputs = [teacher / f for f in SAE_FILES]
+            return Job("scatter_thresholds", inputs, {"teacher": teacher, "out": out}, settings)
+        job = self.assets.teacher(entry.like)
+        train, validation = (self.root / "activations" / s for s in ("teacher_train", "tuning"))
+        differs = {"seed": entry.seed, "options": job.settings["options"] | entry.options}
+        differs |= {} if entry.steps is None else {"steps": entry.steps}
+        arguments = {"activations": train, "validation": validation, "out": out}
+        return Job("train_teacher", [train, validation], arguments, job.settings | differs)
+
+    def files(self) -> list[Path]:
+        """Every file of every teacher."""
+        return [self.root / t / f for t in self.recipe.teachers for f in (*SAE_FILES, "card.json")]
+
+
+def load_more_teachers_plan(results: Path = Path("results")) -> MoreTeachersPlan:
+    """The plan of ``config/teachers.yaml``."""
+    recipe = config.load(CONFIG / "teachers.yaml", config.MoreTeachers)
+    return MoreTeachersPlan(recipe, load_assets_plan(results), results)
 
 
 def load_assets_plan(results: Path = Path("results")) -> AssetsPlan:

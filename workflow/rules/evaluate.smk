@@ -54,8 +54,7 @@ rule tabulate_probing:
     input:
         lambda w: PLANS[w.suite].tabulate_probing().inputs,
     output:
-        "results/{suite}/tables/probing.csv",
-        "results/{suite}/tables/probing.md",
+        [f"results/{{suite}}/tables/{name}" for name in EXTRA_TABLES["probing"]],
     log:
         "results/logs/{suite}/tabulate_probing.log",
     params:
@@ -75,6 +74,47 @@ rule tabulate_pareto:
         made_by=lambda w: PLANS[w.suite].tabulate_pareto().fingerprint,
     shell:
         "python -m rsae tabulate-pareto --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule anatomy:
+    input:
+        lambda w: PLANS[w.suite].anatomy(w.host, w.teacher).inputs,
+    output:
+        "results/{suite}/{host}/{teacher}/anatomy.parquet",
+    log:
+        "results/logs/{suite}/{host}/anatomy/{teacher}.log",
+    benchmark:
+        "results/benchmarks/{suite}/anatomy/{host}/{teacher}.tsv"
+    params:
+        made_by=lambda w: PLANS[w.suite].anatomy(w.host, w.teacher).fingerprint,
+    shell:
+        "python -m rsae anatomy --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
+
+
+rule tabulate_anatomy:
+    input:
+        lambda w: PLANS[w.suite].tabulate_anatomy().inputs,
+    output:
+        [f"results/{{suite}}/tables/{name}" for name in EXTRA_TABLES["anatomy"]],
+    log:
+        "results/logs/{suite}/tabulate_anatomy.log",
+    params:
+        made_by=lambda w: PLANS[w.suite].tabulate_anatomy().fingerprint,
+    shell:
+        "python -m rsae tabulate-anatomy --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule tabulate_convergence:
+    input:
+        lambda w: PLANS[w.suite].tabulate_convergence().inputs,
+    output:
+        [f"results/{{suite}}/tables/{name}" for name in EXTRA_TABLES["convergence"]],
+    log:
+        "results/logs/{suite}/tabulate_convergence.log",
+    params:
+        made_by=lambda w: PLANS[w.suite].tabulate_convergence().fingerprint,
+    shell:
+        "python -m rsae tabulate-convergence --suite {wildcards.suite} > {log} 2>&1"
 
 
 rule tabulate_families:

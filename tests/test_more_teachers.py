@@ -1,0 +1,89 @@
+"""Further teachers: by the committed recipes but for what differs, and never among the committed files."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rsae import config, teachers
+from rsae.plan import load_assets_plan, load_more_teachers_plan, load_plans
+from rsae.stages import scatter_thresholds
+
+COMMITTED = Path("assets/embedded/teachers")
+
+
+@pytest.fixture
+def plan():
+    return load_more_teachers_plan()
+
+
+@pytest.mark.parametrize("kind", ["relu", "jumprelu", "topk"])
+def test_a_second_teacher_is_the_first_ones_recipe_with_another_seed(plan, kind):
+    first, second = load_assets_plan().teacher(kind), plan.teacher(f"{kind}-b")
+    assert second.stage == first.stage == "train_teacher"
+    assert {k for k in first.settings if first.settings[k] != second.settings[k]} == {"seed"}
+    # the committed card says that this is the recipe by which the committed teacher was made
+    recipe = json.loads((COMMITTED / kind / "card.json").read_text())["recipe"]
+    assert recipe == first.settings
+    assert second.settings["seed"] != recipe["seed"]
+    assert second.arguments["out"].parts[0] == "results"
+
+
+def test_a_stress_teacher_says_what_is_wrong_with_it(plan):
+    for name, entry in plan.recipe.teachers.items():
+        assert name.startswith("stress-") == (entry.stress is not None)
+    job = plan.teacher("stress-relu-l1")
+    assert (
+        job.settings["options"]["l1_coefficient"]
+        == 4 * load_assets_plan().teacher("relu").settings["options"]["l1_coefficient"]
+    )
+
+
+def test_activations_come_through_the_committed_host(plan):
+    job = plan.activations("teacher_train")
+    assert job.arguments["host"] == Path("assets/embedded/host")
+    assert job.settings == load_assets_plan().activations("teacher_train").settings
+
+
+def test_the_suite_of_families_names_teachers_that_a_target_makes(plan):
+    suite = load_plans()["families"]
+    made = {plan.root / name for name in plan.recipe.teachers}
+    entries = suite.suite.hosts["gpt2-docs-families"].teachers.values()
+    paths = {entry.path for entry in entries if entry.path}
+    assert {p for p in paths if not p.is_relative_to("assets")} == made
+    host = "gpt2-docs-families"
+    families = suite.grouped("family")
+    assert families == {f"{host}/{k}": [k, f"{k}-b"] for k in ("relu", "jumprelu", "topk")}
+    assert {t for members in families.values() for t in members}.isdisjoint(
+        t for t in plan.recipe.teachers if t.startswith("stress-")
+    )
+    # Snakemake makes the teacher first: its files are inputs of the import
+    assert made <= {p.parent for t in suite.suite.hosts[host].teachers for p in suite.import_teacher(host, t).inputs}
+
+
+def test_thresholds_are_scattered_by_the_factor_that_is_asked_for_and_nothing_else_moves(tmp_path):
+    scatter_thresholds.run(COMMITTED / "jumprelu", tmp_path / "out", scatter=0.5, seed=2)
+    before = load_file(COMMITTED / "jumprelu/sae_weights.safetensors")
+    after = load_file(tmp_path / "out/sae_weights.safetensors")
+    ratio = (after["threshold"] / before["threshold"]).log()
+    n = len(ratio)
+    assert abs(float(ratio.mean())) < 4 * 0.5 / n**0.5
+    assert float(ratio.std()) == pytest.approx(0.5, abs=4 * 0.5 / (2 * n) ** 0.5)
+    assert all(torch.equal(before[k], after[k]) for k in before if k != "threshold")
+    sae = teachers.load(tmp_path / "out", "jumprelu", 128, 0.05, "sae_lens", {}, "blocks.1.hook_resid_post")
+    torch.testing.assert_close(sae.gate.threshold, after["threshold"])
+    with pytest.raises(ValueError, match="no thresholds to scatter"):
+        scatter_thresholds.run(COMMITTED / "topk", tmp_path / "other", scatter=0.5, seed=2)
+
+
+def test_a_misspelt_recipe_is_named(tmp_path):
+    (tmp_path / "t.yaml").write_text("teachers: {a: {like: relu, sead: 1}}")
+    with pytest.raises(ValueError, match=r"unknown key `teachers\.a\.sead`; did you mean 'seed'"):
+        config.load(tmp_path / "t.yaml", config.MoreTeachers)
+    (tmp_path / "t.yaml").write_text("teachers: {a: {like: rleu, seed: 1}}")
+    plan = load_more_teachers_plan()
+    wrong = type(plan)(config.load(tmp_path / "t.yaml", config.MoreTeachers), plan.assets)
+    with pytest.raises(ValueError, match="no teacher 'rleu'"):
+        wrong.teacher("a")

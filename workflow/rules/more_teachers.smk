@@ -1,0 +1,32 @@
+# Teachers that are trained by a target and never committed: second trainings of each kind, and stress cases.
+
+
+rule more_teachers:
+    input:
+        MORE.files(),
+
+
+rule more_activations:
+    input:
+        lambda w: MORE.activations(w.split).inputs,
+    output:
+        directory("results/teachers/activations/{split}"),
+    log:
+        "results/logs/teachers/activations/{split}.log",
+    params:
+        made_by=lambda w: MORE.activations(w.split).fingerprint,
+    shell:
+        "python -m rsae more-activations --split {wildcards.split} > {log} 2>&1"
+
+
+rule more_teacher:
+    input:
+        lambda w: MORE.teacher(w.teacher).inputs,
+    output:
+        [f"results/teachers/{{teacher}}/{name}" for name in (*SAE_FILES, "card.json")],
+    log:
+        "results/logs/teachers/{teacher}.log",
+    params:
+        made_by=lambda w: MORE.teacher(w.teacher).fingerprint,
+    shell:
+        "python -m rsae more-teacher --teacher {wildcards.teacher} > {log} 2>&1"
