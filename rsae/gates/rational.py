@@ -41,8 +41,8 @@ class Rational(Gate):
             self.register_buffer(name, torch.tensor(np.asarray(value), dtype=torch.float32))
         self.d_num = nn.Parameter(torch.zeros(len(form.num)))
         self.d_den = nn.Parameter(torch.zeros(len(form.den)))
-        self.log_c_in = nn.Parameter(c_in.detach().float().log())
-        self.log_c_out = nn.Parameter(c_out.detach().float().log())
+        self.log_c_in = nn.Parameter(c_in.detach().double().log().float())
+        self.log_c_out = nn.Parameter(c_out.detach().double().log().float())
 
     num0: Tensor
     den0: Tensor
@@ -78,7 +78,9 @@ class Rational(Gate):
         return Rational(SafePade(num, den, self.center), scales[0], scales[1], self.tail)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"num": self.num, "den": self.den, "c_in": self.log_c_in.exp(), "c_out": self.log_c_out.exp()}
+        # in float64, so that the logarithms come back to the last bit: a steep jump magnifies that bit
+        scales = {"c_in": self.log_c_in.double().exp(), "c_out": self.log_c_out.double().exp()}
+        return {"num": self.num, "den": self.den, **scales}
 
     def settings(self) -> dict[str, Any]:
         return {
