@@ -322,8 +322,11 @@ def upgrade(
         str, typer.Option(help="Folder of an SAE; with --sae-id a release of sae_lens or a repository.")
     ],
     host: Annotated[str, typer.Option(help="Folder of the Hugging Face model that the SAE reads, or its name.")],
-    text: Annotated[Path, typer.Option(help="Documents: .jsonl with the key `text`, or plain text in paragraphs.")],
-    out: Annotated[Path, typer.Option(help="Folder for sae/, cells.csv and run-card.json.")],
+    text: Annotated[
+        str,
+        typer.Option(help="File (.jsonl with the key `text`, or paragraphs), a name in config/text, or a dataset."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for sae/, its card README.md, cells.csv and run-card.json.")],
     sae_id: Annotated[str | None, typer.Option(help="SAE within the release.")] = None,
     hook: Annotated[str | None, typer.Option(help="Site in the host; what the SAE says, if left out.")] = None,
     gate: Annotated[str, typer.Option(help="resolvent (ours) or rational (the paper's).")] = "resolvent",

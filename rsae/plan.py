@@ -779,17 +779,19 @@ class Plan:
         features = {(h, t): self.features_file(h, t) for h, t in self.runnable(preflight)}
         tables = [*self.printed(), *([self.reported_file()] if self.suite.reported else [])]
         run_card = self.run_card().arguments["out"]
-        # a study of its own: shown where somebody ran it
+        # studies of their own and figures that only some suites have: shown where somebody made them
         atlas = sorted((self.results / "gates" / "atlas").glob("*.svg"))
+        fronts = sorted((self.root / "tables").glob("*.svg"))
         return Job(
             "report",
-            [*tables, self.cells_file(), *features.values(), run_card, *atlas],
+            [*tables, self.cells_file(), *features.values(), run_card, *atlas, *fronts],
             {
                 "tables": sorted(tables, key=lambda path: _place(path.stem)),
                 "cells": self.cells_file(),
                 "features": features,
                 "run_card": run_card,
                 "atlas": atlas,
+                "fronts": fronts,
                 "out": self.root,
             },
             {"suite": self.name, "not_run": self.not_run()},

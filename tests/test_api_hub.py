@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from rsae.api.shell import documents
 from tests import hub as local
+from tests import tiny
 
 EMBEDDED = Path("assets/embedded")
 RUN = """
@@ -33,6 +37,9 @@ def hub(tmp_path):
         served.add("someone/host", EMBEDDED / "host")
         served.add("someone/saes", EMBEDDED / "teachers")
         served.add("jbloom/GPT2-Small-SAEs-Reformatted", known)
+        (tmp_path / "texts").mkdir()
+        pq.write_table(pa.table({"text": tiny.sentences(60, 0)}), tmp_path / "texts/train-00000.parquet")
+        served.add("someone/texts", tmp_path / "texts", "datasets")
         yield served
 
 
@@ -59,6 +66,7 @@ def test_host_and_sae_by_name(tmp_path, hub):
     lines = [
         line("someone/saes", "topk", "someone/host", "repository"),
         line("gpt2-small-res-jb", "blocks.8.hook_resid_pre", "someone/host", "release"),
+        [*line("someone/saes", "topk", "someone/host", "dataset"), "--text", "someone/texts", "--max-tok", "9000"],
         line("someone/saes", "gelu", "someone/host", "no-sae"),
         line("someone/saes", "topk", "someone/hots", "no-host"),
         ["upgrade", "--teacher", "someone/saes", "--host", "someone/host", "--out", f"{tmp_path / 'no-id'}", *options],
@@ -77,8 +85,21 @@ def test_host_and_sae_by_name(tmp_path, hub):
         (teacher,) = (float(row[7]) for row in rows if row[3:7] == ["teacher", "0", "hard", "l0"])
         assert teacher == pytest.approx(l0, rel=0.15)  # of these few documents; published are 24.0 and 25.9
         assert (tmp_path / out / "README.md").is_file()
+    n_tok = json.loads((tmp_path / "dataset/run-card.json").read_text())["n_tok"]
+    assert 8900 < sum(n_tok.values()) <= 9000  # whole rows of the dataset's text
     refused = [line for line in done.stdout.splitlines() if line.startswith("rsae:")]
     assert len(refused) == 3
     for sentence, says in zip(refused, ("gelu", "someone/hots", "give --sae-id"), strict=True):
         assert says in sentence
     assert not (tmp_path / "no-sae").exists()
+
+
+def test_a_text_by_its_name_in_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / "config/text").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("\n\n".join(f"paragraph {i}" for i in range(9)))
+    (tmp_path / "config/text/mine.yaml").write_text("source: files\npath: notes.txt\n")
+    monkeypatch.chdir(tmp_path)
+    assert [text for _, text in documents("mine", 4)] == [f"paragraph {i}" for i in range(4)]
+    assert len(documents("notes.txt", 4)) == 9  # a file is taken whole
+    with pytest.raises(ValueError, match="no file nowhere, no text of that name in config/text, no dataset"):
+        documents("nowhere", 4)

@@ -121,6 +121,13 @@ def test_the_examples_of_extending_run_as_they_stand(clone):
     assert run([sys.executable, "-c", "\n".join([*trials, "print('to the end')"])], clone).endswith("to the end\n")
 
 
+def test_the_reference_names_what_there_is():
+    """Not word for word, so that a docstring may be mended without it; `python docs/reference.py` renews the page."""
+    made = run([sys.executable, "-c", "import runpy; print(runpy.run_path('docs/reference.py')['page']())"], ROOT)
+    headings = re.compile(r"^##+ (.+)$", re.M)
+    assert headings.findall((ROOT / "docs/api.md").read_text()) == headings.findall(made)
+
+
 def changed(clone: Path, diff: str) -> None:
     """Apply hunks of one or two lines, each found by the line that it keeps or takes away."""
     head, *hunks = diff.split("@@\n")

@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from rsae import hub, tokens
-from rsae.api.given import teacher_of
+from rsae import docstrings, hub, texts, tokens
+from rsae.api.given import FEWEST, teacher_of
 from rsae.api.run import Upgraded, upgrade
+from rsae.plan import CONFIG, TEXT_SPLITS, load_text
+from rsae.sources import Docstrings, FileText, HubText
 from rsae.tokenizers import load_tokenizer
+
+SHORT = 100  # tokens: documents are asked for as if they were no longer
 
 
 def run(
     teacher: str,
     sae_id: str | None,
     host: str,
-    text: Path,
+    text: str,
     out: Path,
     *,
     hook: str | None,
@@ -41,10 +45,36 @@ def run(
     hook = hook or metadata.get("hook_name")
     if hook is None:
         raise ValueError("the SAE does not say its site; give it as --hook, such as blocks.8.hook_resid_pre")
-    rows = tokens.tokenise(read(text), load_tokenizer(host), ctx=ctx, bos=bos)
+    rows = tokens.tokenise(documents(text, max(FEWEST, max_tok // SHORT)), load_tokenizer(host), ctx=ctx, bos=bos)
     found = upgrade(given, _at_most(rows, max_tok), host=host, hook=hook, **settings)
     found.save(out)
     return found
+
+
+def documents(text: str, limit: int) -> list[tuple[str, str]]:
+    """(name, text) of the documents of a file; else at most ``limit`` of a name in config/text, or of a dataset.
+
+    Raises:
+        ValueError: it is none of these; or see :func:`read` and :mod:`rsae.texts`.
+    """
+    if Path(text).exists():
+        return read(Path(text))
+    if (CONFIG / "text" / f"{text}.yaml").is_file():
+        entry = load_text(text)
+    elif text.count("/") == 1 and not text.startswith(("/", ".")):
+        entry = HubText(source="datasets", name=text, documents=limit)
+    else:
+        raise ValueError(f"no file {text}, no text of that name in {CONFIG / 'text'}, no dataset OWNER/NAME")
+    match entry:
+        case Docstrings():
+            by_split = docstrings.documents(entry.packages, entry.shares, TEXT_SPLITS)
+            return [(d.name, d.text) for d in by_split["finetune"][:limit]]
+        case FileText():
+            found = texts.from_files(entry.path, entry.column, entry.per, min(limit, entry.documents or limit))
+        case _:
+            few = min(limit, entry.documents)
+            found = texts.from_hub(entry.name, entry.subset, entry.revision, entry.split, entry.column, few)
+    return [(d.name, d.text) for d in found]
 
 
 def read(path: Path) -> list[tuple[str, str]]:

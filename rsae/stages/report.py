@@ -1,6 +1,7 @@
 """The page of a suite: ``report.html``, its figures as SVG and PNG, its tables as CSV and LaTeX."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,15 @@ def run(
     features: Mapping[tuple[str, str], Path],
     run_card: Path,
     atlas: Sequence[Path],
+    fronts: Sequence[Path],
     out: Path,
     *,
     suite: str,
     not_run: Mapping[str, str],
 ) -> None:
     """``tables`` are Markdown, in the order of the page; ``features`` are of :mod:`rsae.stages.examine`, by pair.
+
+    ``atlas`` and ``fronts`` are SVGs that others drew: gates by degree, and l0 against error where a suite sweeps it.
 
     Writes ``out/report.html``, ``out/figures/`` and ``out/exports/``.
     """
@@ -51,6 +55,8 @@ def run(
         for section, its in drawn.items()
     }
     sections["atlas"] = [Picture(path, path.stem, "of the study `gates`") for path in atlas]
+    sections["fronts"] += [Picture(path, path.stem, "a sweep of l0") for path in fronts]
+    sections = {section: [_addressed(picture, out) for picture in its] for section, its in sections.items()}
     with replacing(out / "report.html") as temporary:
         temporary.write_text(
             render(
@@ -63,6 +69,10 @@ def run(
                 exports=names,
             )
         )
+
+
+def _addressed(picture: Picture, out: Path) -> Picture:
+    return picture._replace(address=os.path.relpath(picture.svg, out))
 
 
 def _views(views: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The tiny suite to its page, by the commands that a person types."""
 
+import base64
 import csv
 import re
 from pathlib import Path
@@ -76,3 +77,18 @@ def test_the_same_numbers_make_the_same_page(root, monkeypatch):
     assert CliRunner().invoke(app, ["report", "--suite", "tiny"]).exit_code == 0
     assert {p: p.read_bytes() for p in files} == before
     assert Path("results/tiny/report.html").is_file()
+
+
+def test_figures_that_others_made_are_shown_too(root, monkeypatch):
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><circle r="4"/></svg>'
+    for path in (root.parent / "gates/atlas/degree.svg", root / "tables/pareto_mse_sum.svg"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(svg)
+    monkeypatch.chdir(root.parents[1])
+    assert CliRunner().invoke(app, ["report", "--suite", "tiny"]).exit_code == 0
+    html = (root / "report.html").read_text()
+    assert html.count(base64.b64encode(svg.encode()).decode()) == 2
+    assert 'href="../gates/atlas/degree.svg"' in html
+    assert 'href="tables/pareto_mse_sum.svg"' in html
+    for address in re.findall(r'href="([^"#:]+)"', html):
+        assert (root / address).is_file(), address

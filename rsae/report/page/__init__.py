@@ -20,6 +20,7 @@ class Picture(NamedTuple):
     svg: Path
     title: str
     caption: str
+    address: str = ""  # from the page
 
 
 class Claim(NamedTuple):
