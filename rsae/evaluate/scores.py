@@ -50,8 +50,14 @@ def write(path: Path, found: Mapping[Cell, Sequence[Score]]) -> None:
 
 
 def read(path: Path, n_doc: int) -> dict[Cell, list[Score]]:
-    """Inverse of :func:`write`, for ``n_doc`` documents."""
+    """Inverse of :func:`write`, for ``n_doc`` documents.
+
+    Raises:
+        ValueError: it was made from more documents than that.
+    """
     frame = parquet.read(path)[0].to_pandas()
+    if frame["document"].max() >= n_doc:
+        raise ValueError(f"{path} was made from other than the {n_doc} documents at hand; delete it and run again")
     found: dict[Cell, list[Score]] = {}
     for key, rows in frame.groupby([*Cell._fields, *Score._fields[:3]], sort=False):
         columns = []

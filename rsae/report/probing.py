@@ -30,7 +30,11 @@ Brackets: 95% interval, bootstrap over test documents and seeds.
 
 
 def read(pair: Pair, path: Path) -> Pair:
-    """The probes of a pair, baselines among them, as columns that the metrics of ``PROBING`` read."""
+    """The probes of a pair, baselines among them, as columns that the metrics of ``PROBING`` read.
+
+    Raises:
+        ValueError: an SAE of the pair was not probed, or other documents were.
+    """
     found = {}
     for cell, probes in scores.read(path, pair.n_doc).items():
         columns: dict[str, np.ndarray] = {}
@@ -41,6 +45,8 @@ def read(pair: Pair, path: Path) -> Pair:
         columns["n_example"] = np.sum([columns[f"n_{label}"] for label in {s.label for s in probes}], axis=0)
         columns["n_tok"] = columns["n_example"]
         found[cell] = columns
+    if missing := [cell for cell in pair.cells if cell not in found]:
+        raise ValueError(f"{path} lacks {tuple(missing[0])}; delete it and run again")
     return pair._replace(cells=found)
 
 

@@ -152,6 +152,8 @@ def test_scores_on_disk_give_back_and_the_metric_is_the_mean_of_two_rates(tmp_pa
         for a, b in zip(probes, again[cell_], strict=True):
             assert a[:3] == b[:3]
             assert all(np.array_equal(x, y) for x, y in zip(a[3:], b[3:], strict=True))
+    with pytest.raises(ValueError, match="other than the 2 documents"):
+        scores.read(tmp_path / "probe.parquet", 2)
     columns = {
         f"probe/{s.k}/{s.label}/{s.positive}/{f}": getattr(s, f)
         for s in again[Cell("rsae", 0, "hard")]
