@@ -4,7 +4,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.models import CommandInfo
@@ -35,6 +35,7 @@ OneTeacher = Annotated[str | None, typer.Option(help="Teacher, as named under th
 Site = Annotated[str, typer.Option("--host", help="HOST, or HOST/SITE for a site that has a name.")]
 Split = Annotated[str, typer.Option(help="test, threshold, calibration or finetune.")]
 Results = Annotated[Path, typer.Option(help="Folder of all results.")]
+By = Annotated[Literal["token", "feature"], typer.Option(help="What the processes of a torchrun divide.")]
 RESULTS = Path("results")
 
 
@@ -153,9 +154,12 @@ def init(host: Host, teacher: Teacher, arm: Arm, results: Results = RESULTS) -> 
 
 
 @app.command()
-def finetune(host: Host, teacher: Teacher, arm: Arm, seed: Seed = None, results: Results = RESULTS) -> None:
-    """Fine-tune one arm, with every seed of the suite one after the other."""
-    _do(_plan_of(host, results).finetune(host, teacher, arm, None if seed is None else [seed]))
+def finetune(
+    host: Host, teacher: Teacher, arm: Arm, seed: Seed = None, by: By = "token", results: Results = RESULTS
+) -> None:
+    """Fine-tune one arm, with every seed of the suite one after the other; on several processes under torchrun."""
+    job = _plan_of(host, results).finetune(host, teacher, arm, None if seed is None else [seed])
+    _do(job._replace(arguments=job.arguments | {"by": by}))
 
 
 @app.command()

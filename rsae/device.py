@@ -8,12 +8,15 @@ import torch
 
 
 def device() -> torch.device:
-    """``RSAE_DEVICE`` (``cpu``, ``cuda``, ``cuda:1``) where it is set, else a GPU if there is one, else the CPU.
+    """``RSAE_DEVICE`` (``cpu``, ``cuda``, ``cuda:1``) where set, else a GPU if there is one, else the CPU.
+
+    Under torchrun each process takes a GPU of its own.
 
     Raises:
         ValueError: ``RSAE_DEVICE`` names no device, or a GPU where there is none.
     """
-    wanted = os.environ.get("RSAE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # torchrun numbers the processes of a machine
+    wanted = os.environ.get("RSAE_DEVICE") or (own if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(wanted)
     except RuntimeError:

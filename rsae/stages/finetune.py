@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rsae.stages.common import load, set_up_torch
 from rsae.stages.threshold import Threshold
 from rsae.upgrade.checkpoint import Checkpoint, alone
 from rsae.upgrade.finetune import Settings, finetune
+from rsae.upgrade.parallel import By, Follower, joined
 
 
 def run(
@@ -34,6 +36,7 @@ def run(
     kind: Kind,
     order_seeds: Mapping[str, int],
     takes: Sequence[str],
+    by: By = "token",
     **budget: Any,
 ) -> None:
     """Train from ``start`` on cached activations; per seed, write the SAE and a report of the training.
@@ -41,7 +44,8 @@ def run(
     ``definition`` is the arm as declared in :mod:`rsae.arms`, ``arm`` its name in this suite; ``budget``
     holds the fields of :class:`Settings`, of which those in ``takes`` come from what ``tuning`` chose. The
     seeds share one process, hence one start of Python, one reading of the activations and one
-    compilation. Killed, the same call continues from what it left in the folder ``checkpoints``.
+    compilation. Killed, the same call continues from what it left in the folder ``checkpoints``. Started
+    by torchrun, the processes divide each batch, or the SAE, as ``by`` says; the first of them writes.
     """
     set_up_torch()
     source = load(teacher)
@@ -61,14 +65,17 @@ def run(
         "start": sha256(start / WEIGHTS),
     }
     settled_on = Threshold(source, threshold)
-    with alone(checkpoints):
+    with joined(by) as group, alone(checkpoints) if group.rank == 0 else nullcontext():
         for seed, out in outs.items():
             sae = load(start)
             if spec.prepare is not None:
                 sae = spec.prepare(sae)
             order_seed, what = order_seeds[str(seed)], f"finetune {arm} seed {seed}"
-            checkpoint = Checkpoint(checkpoints / f"seed-{seed}.pt", digest(made_from | {"order_seed": order_seed}))
-            outcome = finetune(sae, data, settings, order_seed, what, spec.trains, kernels.path(), checkpoint)
+            kept = Checkpoint if group.rank == 0 else Follower
+            checkpoint = kept(checkpoints / f"seed-{seed}.pt", digest(made_from | {"order_seed": order_seed}))
+            outcome = finetune(sae, data, settings, order_seed, what, spec.trains, kernels.path(), checkpoint, group)
+            if group.rank > 0:
+                continue
             facts = settled_on.settle(sae)
             sae.save(out, {"hook_name": shards.manifest["hook"], "arm": arm, **settings._asdict(), **facts})
             write_json(
@@ -84,5 +91,6 @@ def run(
                     }
                 ),
             )
-        # only now: until every seed is written, a kill makes Snakemake delete those that were
-        shutil.rmtree(checkpoints)
+        if group.rank == 0:
+            # only now: until every seed is written, a kill makes Snakemake delete those that were
+            shutil.rmtree(checkpoints)

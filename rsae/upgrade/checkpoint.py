@@ -56,6 +56,10 @@ class Checkpoint:
         with replacing(self.path) as temporary, open(temporary, "wb") as file:
             file.write(hashlib.sha256(buffer.getbuffer()).digest())
             file.write(buffer.getbuffer())
+        self.touch()
+
+    def touch(self) -> None:
+        """The next one is due a while from now."""
         self.last = time.monotonic()
 
     @property

@@ -15,6 +15,7 @@ from rsae.progress import progress
 from rsae.sae import SAE
 from rsae.upgrade import objectives
 from rsae.upgrade.checkpoint import Checkpoint
+from rsae.upgrade.parallel import ALONE, Alone, divided, number, whole
 
 CHECK_EVERY = 50  # steps between looks at the loss
 KEPT = ("step", "seconds", "first", "last", "max_code", "parts")  # numbers of a fine-tune between two steps
@@ -41,6 +42,8 @@ class Outcome(NamedTuple):
     max_code: float
     gate_path: str  # compiled or tiled; plain where no gate is rational
     parts: int  # into which each batch was cut, for want of memory
+    processes: int = 1
+    by: str | None = None  # what the processes divided: token or feature
 
 
 def finetune(
@@ -52,6 +55,7 @@ def finetune(
     trains: tuple[str, ...] = EVERYTHING,
     gate_path: str = "tiled",
     checkpoint: Checkpoint | None = None,
+    group: Alone = ALONE,
 ) -> Outcome:
     """Train the parameters of ``sae`` whose names begin with one of ``trains``, in place.
 
@@ -61,34 +65,43 @@ def finetune(
     shapes, not worth a compilation. With a ``checkpoint``, a fine-tune that was interrupted goes on
     from it and ends, on a CPU, with the same bits.
 
+    With a ``group`` of processes each calls this with the same arguments (but for who writes the checkpoint), and
+    each ends with the whole SAE; how many there are may differ between an interruption and what continues it.
+
     Raises:
         ValueError: fewer rows than one batch, nothing to train, or the loss stops being finite.
     """
     if len(data) < settings.batch:
         raise ValueError(f"{len(data)} activations are fewer than one batch of {settings.batch}")
+    if not group.compiles:
+        gate_path = "tiled"
     gates = [module for module in sae.modules() if isinstance(module, Rational)]
     for gate in gates:
         gate.compiled = gate_path == "compiled"
-    run = _Run(sae, settings, trains)
+    group.take(sae)
+    run = _Run(sae, settings, trains, group)
     with checkpoint.watching() if checkpoint else nullcontext():
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
         stream = _batches(data, settings.batch, seed, run.step)
         for _ in progress(range(run.step, settings.steps), settings.steps - run.step, what):
             run.advance(next(stream).to(sae.W_enc.device).float())
-            if checkpoint and (checkpoint.due or run.step == settings.steps):
+            if checkpoint and group.any(checkpoint.due or run.step == settings.steps):
                 checkpoint.save(run.state())
+                checkpoint.stopping = group.any(checkpoint.stopping)  # all leave, and after the first has saved
                 checkpoint.leave()
+    group.give(sae)
     for gate in gates:
         gate.compiled = False
-    return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path if gates else "plain", run.parts)
+    path = gate_path if gates else "plain"
+    return Outcome(run.first, run.last, run.seconds, run.max_code, path, run.parts, group.size, group.by)
 
 
 class _Run:
     """A fine-tune between two steps."""
 
-    def __init__(self, sae: SAE, settings: Settings, trains: tuple[str, ...]) -> None:
-        self.sae, self.settings = sae, settings
+    def __init__(self, sae: SAE, settings: Settings, trains: tuple[str, ...], group: Alone) -> None:
+        self.sae, self.settings, self.group = sae, settings, group
         self.optimiser = torch.optim.Adam(_groups(sae, settings, trains), fused=True)
         decay = max(1, round(settings.decay_share * settings.steps))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -106,7 +119,8 @@ class _Run:
         self.optimiser.step()
         self.schedule.step()
         if look:
-            self.last, self.max_code = sum(loss for loss, _ in found), max(self.max_code, *(code for _, code in found))
+            self.last = self.group.total(sum(loss for loss, _ in found))
+            self.max_code = max(self.max_code, self.group.largest(max(code for _, code in found)))
             self.first = self.last if self.step == 0 else self.first
             if not self.last < float("inf"):
                 raise ValueError(
@@ -129,6 +143,8 @@ class _Run:
             try:
                 return self._accumulate(x, look)
             except torch.OutOfMemoryError:
+                if not self.group.halves:
+                    raise
                 if self.parts >= len(x):
                     raise ValueError(
                         "not enough memory for the fine-tune of one token; take a larger machine"
@@ -137,27 +153,31 @@ class _Run:
                 print(f"out of memory at step {self.step}: each batch now comes in {self.parts} parts", flush=True)
 
     def _accumulate(self, x: Tensor, look: bool) -> list[tuple[float, float]]:
-        found = []
-        for part in x.split(-(-len(x) // self.parts)):
+        found, mine = [], self.group.rows(x)
+        for part in mine.split(-(-len(mine) // self.parts)):
             loss, z = objectives.loss(self.sae, part, self.settings.objective, self.settings.l1_coefficient)
             loss = loss * (len(part) / len(x))
             loss.backward()
             if look:
-                found.append((float(loss.detach()), float(z.detach().abs().max())))
+                found.append((number(loss), number(z.abs().max())))
+        self.group.add(self.sae)
         return found
 
     def state(self) -> dict[str, Any]:
         """Everything that :meth:`restore` needs; the data's order follows from the step."""
         kept = {name: getattr(self, name) for name in KEPT}
         parts = {"sae": self.sae, "optimiser": self.optimiser, "schedule": self.schedule}
-        return kept | {name: part.state_dict() for name, part in parts.items()}
+        return kept | {name: whole(part.state_dict()) for name, part in parts.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         for name in KEPT:
             setattr(self, name, state[name])
-        self.sae.load_state_dict(state["sae"])
+        own = self.sae.state_dict()
+        self.sae.load_state_dict({name: divided(value, own[name]) for name, value in state["sae"].items()})
         self.optimiser.load_state_dict(state["optimiser"])
+        for p, kept in self.optimiser.state.items():
+            kept |= {name: divided(value, p) for name, value in kept.items() if value.shape == p.shape}
         self.schedule.load_state_dict(state["schedule"])
         print(f"continues at step {self.step} of {self.settings.steps}", flush=True)
 

@@ -1,0 +1,67 @@
+"""Several processes end as one does: the same losses, the same SAE."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rsae.sae import SAE
+from tests.upgrade import parallel_worker
+
+ROOT = Path(__file__).resolve().parents[2]
+TOLERANCE = 1e-5
+
+
+def launch(processes: int, by: str, folder: Path, stop_at: int = -1) -> None:
+    """One torchrun for all gates."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+    done = subprocess.run(
+        [*command, "-m", "tests.upgrade.parallel_worker", by, str(folder), str(stop_at)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """By one process, without torchrun."""
+    folder = tmp_path_factory.mktemp("alone")
+    parallel_worker.main("token", folder, -1)
+    return folder
+
+
+def assert_same(wanted: Path, found: Path, processes: int) -> None:
+    for name in parallel_worker.gates():
+        configs = [json.loads((folder / name / "cfg.json").read_text()) for folder in (wanted, found)]
+        facts = [cfg.pop("metadata") for cfg in configs]
+        assert facts[1]["processes"] == processes
+        assert facts[1]["losses"] == pytest.approx(facts[0]["losses"], rel=TOLERANCE), name
+        assert facts[1]["losses"][1] < 0.9 * facts[1]["losses"][0], name  # something was learnt
+        assert facts[1]["code"] == pytest.approx(facts[0]["code"], rel=TOLERANCE), name
+        for key in ("weights_sha256", "sha256"):
+            assert [cfg.pop(key) for cfg in configs]
+        assert configs[0] == configs[1]
+        saes = [SAE.load(folder / name).tensors() for folder in (wanted, found)]
+        for key, value in saes[0].items():
+            torch.testing.assert_close(saes[1][key], value, rtol=TOLERANCE, atol=TOLERANCE, msg=f"{name} {key}")
+
+
+@pytest.mark.parametrize("by", ["token", "feature"])
+def test_two_processes_end_as_one(alone, tmp_path, by):
+    launch(2, by, tmp_path)
+    assert_same(alone, tmp_path, 2)
+
+
+def test_what_two_left_three_continue_and_one_ends(alone, tmp_path):
+    """By feature, then by token, then without torchrun; each stops when one of its processes is asked to."""
+    launch(2, "feature", tmp_path, stop_at=9)
+    assert not (tmp_path / "relu").exists()
+    launch(3, "token", tmp_path, stop_at=9)
+    launch(3, "feature", tmp_path, stop_at=9)
+    assert not (tmp_path / "relu").exists()
+    parallel_worker.main("token", tmp_path, -1)
+    assert_same(alone, tmp_path, 1)
