@@ -1,17 +1,17 @@
-"""The language model: capture and splice at one residual site, through TransformerBridge."""
+"""The language model: capture and splice at one residual site of a plain Hugging Face model."""
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from rsae.receipts import opened
-from rsae.tokenizers import load_tokenizer
 
 
 class Clean(NamedTuple):
@@ -23,8 +23,12 @@ class Clean(NamedTuple):
     handed_on: Any  # what the block before the hook returned: a tensor, or a tuple that begins with one
 
 
+class _ReachedError(Exception):
+    """The hook has seen what it wants: the rest of the model is not run."""
+
+
 class Host:
-    """A causal language model, its residual stream open at ``hook``.
+    """A causal language model, its residual stream open at ``hook``, which is named as in transformer_lens.
 
     ``d_in`` is the width of the site. Only positions that hold text are touched: BOS keeps its
     own activation in clean and spliced runs alike.
@@ -39,67 +43,79 @@ class Host:
     """
 
     def __init__(self, path: Path | str, hook: str, center_writing_weights: bool = False) -> None:
-        # slow to import (seconds, half a gigabyte), so only stages that run a host pay for it
-        from transformer_lens.model_bridge import TransformerBridge
-
         path, self.hook = opened(path), hook
-        self.bridge: Any = TransformerBridge.boot_transformers(
-            str(path), hf_model=load_model(path), tokenizer=load_tokenizer(path), device="cpu"
-        )
-        # legacy hook names; weights stay as Hugging Face has them
-        self.bridge.enable_compatibility_mode(no_processing=True)
-        sites = [k for k in self.bridge.hook_dict if k.endswith(("hook_resid_pre", "hook_resid_post"))]
+        self.model = load_model(path).eval()
+        self.blocks = _blocks(self.model)
+        sites = [f"blocks.{i}.hook_resid_{where}" for i in range(len(self.blocks)) for where in ("pre", "post")]
         if hook not in sites:
             raise ValueError(f"host {path} has no hook {hook!r}; its residual sites are {', '.join(sites)}")
-        if center_writing_weights and self.bridge.cfg.normalization_type not in ("LN", "LNPre"):
+        if center_writing_weights and (other := _readers(self.model) - {"LayerNorm"}):
             raise ValueError(
-                f"host {path} reads its residual stream through {self.bridge.cfg.normalization_type}, to which the mean"
+                f"host {path} reads its residual stream through {', '.join(sorted(other))}, to which the mean"
                 " matters; set center_writing_weights: false"
             )
-        self.centred, self.layer = center_writing_weights, int(hook.split(".")[1])
-        self.path, self.longest = path, getattr(self.bridge.original_model.config, "max_position_embeddings", None)
+        self.centred, self.path = center_writing_weights, path
+        self.longest = getattr(self.model.config, "max_position_embeddings", None)
         # the blocks that lie before the hook
-        self._before = [*self.bridge.blocks][: self.layer + hook.endswith("post")]
+        self._before = list(self.blocks)[: int(hook.split(".")[1]) + hook.endswith("post")]
 
     @property
     def vocab(self) -> int:
         """Number of logits per position."""
-        return self.bridge.cfg.d_vocab
+        return self.model.get_output_embeddings().out_features
 
     def _seen(self, x: Tensor) -> Tensor:
-        return x - x.mean(-1, keepdim=True) if self.centred else x.clone()
+        return x - x.mean(-1, keepdim=True) if self.centred else x
 
     @torch.no_grad()
     def capture(self, ids: Int[Tensor, "b len"]) -> Float[Tensor, "b len d_in"]:
-        """The residual stream at the hook; later layers are not run."""
+        """The residual stream at the hook; what comes after it is not run."""
         self._check(ids)
-        kept: list[Tensor] = []
-        self.bridge.run_with_hooks(
-            ids,
-            return_type=None,
-            stop_at_layer=self.layer + 1,
-            fwd_hooks=[(self.hook, lambda x, hook: kept.append(self._seen(x.detach())))],
-        )
-        return kept[0]
+        kept: list[Any] = []
+
+        def keep(x: Any) -> None:
+            kept.append(x)
+            raise _ReachedError
+
+        with self._watching(keep), suppress(_ReachedError):
+            self.model.base_model(ids, use_cache=False)
+        return self._seen(_stream(kept[0]))
 
     @torch.no_grad()
     def clean(self, ids: Int[Tensor, "b len"]) -> Clean:
         """Run the host as it is, keeping what :meth:`resume` needs."""
         self._check(ids)
-        kept: list[Tensor] = []
-        handed_on: list[Any] = []
-        last = self._before[-1:]  # none where the hook stands before the first block
-        handles = [block.register_forward_hook(lambda m, i, output: handed_on.append(output)) for block in last]
+        kept: list[Any] = []
+        with self._watching(kept.append):
+            logits = self.model(ids, use_cache=False).logits
+        return Clean(ids, self._seen(_stream(kept[0])), logits, kept[0])
+
+    @torch.no_grad()
+    def resume(self, clean: Clean, resid: Float[Tensor, "b len d_in"]) -> Float[Tensor, "b len vocab"]:
+        """Logits with ``resid`` in place of the clean residual stream at the hook.
+
+        The blocks before the hook are not run again: they hand on ``resid`` at once.
+        """
+        if self._before:
+            with _handing_on(self._before, clean.handed_on, resid):
+                return self.model(clean.ids, use_cache=False).logits
+        handle = self.blocks[0].register_forward_pre_hook(lambda block, args: (resid, *args[1:]))
         try:
-            logits = self.bridge.run_with_hooks(
-                ids,
-                return_type="logits",
-                fwd_hooks=[(self.hook, lambda x, hook: kept.append(self._seen(x.detach())))],
-            )
+            return self.model(clean.ids, use_cache=False).logits
         finally:
-            for handle in handles:
-                handle.remove()
-        return Clean(ids, kept[0], logits, handed_on[0] if handed_on else None)
+            handle.remove()
+
+    @contextmanager
+    def _watching(self, see: Any) -> Iterator[None]:
+        """While open, ``see`` is called with what stands at the hook, in the form in which blocks hand it on."""
+        if self._before:
+            handle = self._before[-1].register_forward_hook(lambda block, args, output: see(output))
+        else:
+            handle = self.blocks[0].register_forward_pre_hook(lambda block, args: see(args[0]))
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def _check(self, ids: Tensor) -> None:
         if self.longest is not None and ids.shape[1] > self.longest:
@@ -108,25 +124,27 @@ class Host:
                 " lower its `ctx`"
             )
 
-    @torch.no_grad()
-    def resume(self, clean: Clean, resid: Float[Tensor, "b len d_in"]) -> Float[Tensor, "b len vocab"]:
-        """Logits with ``resid`` in place of the clean residual stream at the hook.
 
-        The blocks before the hook are not run again: they hand on ``resid`` at once.
-        """
-        if not self._before:  # the hook stands before the first block: nothing to leave out
-            return self.bridge.run_with_hooks(
-                clean.ids, return_type="logits", fwd_hooks=[(self.hook, lambda x, hook: resid)]
-            )
-        with _handing_on(self._before, clean.handed_on, resid):
-            return self.bridge(clean.ids, return_type="logits")
+def _blocks(model: Any) -> Any:
+    """The decoder's layers: every architecture holds them in one list of ``num_hidden_layers``."""
+    n = model.config.num_hidden_layers
+    return next(m for m in model.base_model.modules() if isinstance(m, nn.ModuleList) and len(m) == n)
+
+
+def _readers(model: nn.Module) -> set[str]:
+    """Class names of the normalisations."""
+    return {type(m).__name__ for m in model.modules() if re.search("norm", type(m).__name__, re.IGNORECASE)}
+
+
+def _stream(handed_on: Any) -> Tensor:
+    return handed_on[0] if isinstance(handed_on, tuple) else handed_on
 
 
 @contextmanager
 def _handing_on(blocks: list[Any], like: Any, resid: Tensor) -> Iterator[None]:
     """While open, each of ``blocks`` returns ``resid``, in the form of ``like``, without computing."""
     output = (resid, *like[1:]) if isinstance(like, tuple) else resid
-    for block in blocks:  # past the bridge's own attribute access: an instance's entry hides the class's method
+    for block in blocks:  # an instance's entry hides the class's method
         vars(block)["forward"] = lambda *args, **kwargs: output
     try:
         yield

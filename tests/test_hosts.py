@@ -118,8 +118,8 @@ def test_blocks_before_the_hook_are_not_run_again():
     host = Host(EMBEDDED, "blocks.1.hook_resid_post")
     clean = host.clean(torch.randint(1, 2048, (1, 12)))
     ran = []
-    for i, block in enumerate(host.bridge.original_model.transformer.h):
-        block.original_component.attn.register_forward_hook(lambda m, x, y, i=i: ran.append(i))
+    for i, block in enumerate(host.blocks):
+        block.attn.register_forward_hook(lambda m, x, y, i=i: ran.append(i))
     host.resume(clean, clean.resid)
     assert ran == [2, 3]
 

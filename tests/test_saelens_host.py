@@ -13,12 +13,13 @@ from transformers import AutoModelForCausalLM
 import rsae.saelens  # noqa: F401 (registers the architecture)
 from rsae import standalone, teachers
 from rsae.gates.rational import Rational
-from rsae.hosts import Host, load_model
+from rsae.hosts import load_model
 from rsae.stages.fit_gate import run as fit_gate
 from rsae.support import mean_l0, smallest_eps
 from rsae.tokenizers import load_tokenizer
 from rsae.upgrade.copy import rational_copy
 from rsae.upgrade.refined import with_rho
+from tests.bridges import as_bridge
 
 HOST, HOOK, LAYER = "assets/embedded/host", "blocks.1.hook_resid_post", 1
 CTX, ROWS = 32, 8
@@ -106,7 +107,7 @@ def test_attached_to_a_bridge(bridge, plain, ids, upgraded):
 def test_sae_lens_evals_count_the_declared_support(plain, ids, activations, upgraded):
     theirs, alone = upgraded
     # not the bridge above: sae_lens skips hooks by legacy names, silently, where an SAE was attached before
-    bridge = Host(HOST, HOOK).bridge
+    bridge = as_bridge(HOST)
     data = Dataset.from_dict({"tokens": ids.tolist()})
     store = ActivationsStore.from_sae(bridge, theirs, data, streaming=False, store_batch_size_prompts=ROWS)
     config = get_eval_everything_config(ROWS, 1, 1)

@@ -15,6 +15,7 @@ from rsae.evaluate.downstream import Replacement, ablations, downstream_sums
 from rsae.evaluate.reconstruction import reconstruction_sums
 from rsae.hosts import Host
 from rsae.tokens import Row, TokenRows
+from tests.bridges import as_bridge
 
 HOOK, EMBEDDED, CTX, BOS = "blocks.1.hook_resid_post", "assets/embedded", 48, 0
 
@@ -38,13 +39,12 @@ def judged(kind, bos):
     host, path = Host(f"{EMBEDDED}/host", HOOK), f"{EMBEDDED}/teachers/{kind}"
     ours, theirs = teachers.load(path, kind, 128), SaeLensSAE.load_from_disk(path)
     rows = TokenRows([Row(i, str(i), row.numpy().astype(np.int32)) for i, row in enumerate(ids)], bos)
-    zero, _ = ablations(torch.zeros(128))
     splice = Replacement(["sae"], lambda x: [ours.decode(ours.encode(x), x)])
-    down = downstream_sums(host, rows, 8, [zero, splice])
+    down = downstream_sums(host, rows, 8, [splice], ablations(torch.zeros(128)))
     x = host.capture(ids)[:, int(bos) :].reshape(-1, 128)
     rec = reconstruction_sums(ours, [(np.repeat(np.arange(8), CTX - bos), x)], x.double().mean(0), 8)["raw"]
     n = down.n_pred.sum()
-    clean, spliced, zeroed = (s.sum() / n for s in (down.ce_clean, down.spliced["sae"].ce, down.spliced["zero"].ce))
+    clean, spliced, zeroed = (s.sum() / n for s in (down.ce_clean, down.spliced["sae"].ce, down.ce_ablated["zero"]))
     mine = {
         "mse": rec.sse.sum() / rec.n_tok.sum(),
         "l0": rec.active.sum() / rec.n_tok.sum(),
@@ -63,12 +63,12 @@ def judged(kind, bos):
         "ignore_tokens": [BOS] if bos else None,
         "model_kwargs": {},
     }
-    scaler = ActivationScaler()
+    scaler, bridge = ActivationScaler(), as_bridge(f"{EMBEDDED}/host")
     found = get_downstream_reconstruction_metrics(
-        theirs, host.bridge, store, scaler, compute_kl=True, compute_ce_loss=True, **common
+        theirs, bridge, store, scaler, compute_kl=True, compute_ce_loss=True, **common
     )
     found |= get_sparsity_and_variance_metrics(
-        theirs, host.bridge, store, scaler, compute_l2_norms=False, compute_sparsity_metrics=True,
+        theirs, bridge, store, scaler, compute_l2_norms=False, compute_sparsity_metrics=True,
         compute_variance_metrics=True, compute_featurewise_density_statistics=False, **common,
     )[0]  # fmt: skip
     return mine, found | {"delta_ce": found["ce_loss_with_sae"] - found["ce_loss_without_sae"]}
