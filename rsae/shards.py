@@ -5,7 +5,8 @@ the layout that reads within a third of a memory map. What the bytes mean (dtype
 each shard's schema metadata and in ``manifest.json``, together with a sha256 per shard.
 """
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from rsae.files import canonical, read_sealed, reading, replacing, sealed, sha25
 ROW_GROUP = 8192
 VERSION = 2
 REDO = "delete the folder and run harvest again"
+DOCUMENT, POSITION, ACTIVATION = "document", "position", "activation"
 DTYPES = {"float16": np.float16, "float32": np.float32}
 
 
@@ -33,9 +35,9 @@ def _schema(dtype: str, d_in: int, hook: str) -> pa.Schema:
     width = np.dtype(DTYPES[dtype]).itemsize * d_in
     return pa.schema(
         [
-            pa.field("document", pa.int32(), nullable=False),
-            pa.field("position", pa.int32(), nullable=False),
-            pa.field("activation", pa.binary(width), nullable=False),
+            pa.field(DOCUMENT, pa.int32(), nullable=False),
+            pa.field(POSITION, pa.int32(), nullable=False),
+            pa.field(ACTIVATION, pa.binary(width), nullable=False),
         ],
         metadata={"dtype": dtype, "d_in": str(d_in), "hook": hook},
     )
@@ -75,7 +77,7 @@ def write(
                 document, position, x = (np.concatenate(c) for c in zip(*shard, strict=True))
                 raw = np.ascontiguousarray(x.astype(DTYPES[dtype])).tobytes()
                 column = pa.FixedSizeBinaryArray.from_buffers(
-                    schema.field("activation").type, rows, [None, pa.py_buffer(raw)]
+                    schema.field(ACTIVATION).type, rows, [None, pa.py_buffer(raw)]
                 )
                 table = pa.table([document, position, column], schema=schema)
                 writer.write_table(table, row_group_size=ROW_GROUP)
@@ -150,30 +152,80 @@ class Shards:
         if sum(rows for _, rows, _ in self._entries) != self.n_tok:
             raise ValueError(f"{self.folder}/manifest.json: rows do not add up to n_tok; {REDO}")
 
+        if any(Path(name).name != name for name, _, _ in self._entries):
+            raise ValueError(f"{self.folder}/manifest.json names a file outside of the folder; {REDO}")
+        self._verified: set[str] = set()
+        # row group by row group, in harvest order: which shard, which group of it, how many rows
+        self._places = [
+            (shard, group, min(ROW_GROUP, rows - group * ROW_GROUP))
+            for shard, (_, rows, _) in enumerate(self._entries)
+            for group in range(-(-rows // ROW_GROUP))
+        ]
+
+    @property
+    def groups(self) -> list[int]:
+        """Rows of each row group, in harvest order."""
+        return [rows for _, _, rows in self._places]
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one activation."""
+        return np.dtype(self._dtype).itemsize * self.d_in
+
+    def __len__(self) -> int:  # noqa: D105
+        return self.n_tok
+
     def blocks(self) -> Iterator[Block]:
-        """All rows in harvest order, one row group at a time; each shard is verified first."""
-        for name, rows, digest in self._entries:
-            path = self.folder / name
-            if Path(name).name != name or not path.is_file():
-                raise ValueError(f"{path} is named by the manifest but missing; {REDO}")
-            if sha256(path) != digest:
-                raise ValueError(f"{path} is truncated or altered (sha256 differs from the manifest); {REDO}")
-            with reading(path, REDO), pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-                width = np.dtype(self._dtype).itemsize * self.d_in
-                if file.schema_arrow.field("activation").type != pa.binary(width):
-                    raise ValueError(f"rows are not {self.d_in} x {self._dtype.__name__}")
-                if file.metadata.num_rows != rows:
-                    raise ValueError(f"{file.metadata.num_rows} rows, manifest says {rows}")
-                for group in range(file.num_row_groups):
-                    table = file.read_row_group(group).combine_chunks()
-                    column = table.column("activation").chunk(0)
-                    flat = np.frombuffer(column.buffers()[1], self._dtype)
-                    x = flat[column.offset * self.d_in :][: len(column) * self.d_in]
-                    document, position = (table.column(c).to_numpy() for c in ("document", "position"))
-                    if document.min() < 0 or document.max() >= len(self.documents):
-                        raise ValueError("a row is of a document that the manifest does not name")
-                    yield Block(document, position, x.reshape(-1, self.d_in))
+        """All rows in harvest order, one row group at a time."""
+        for document, position, x in self._read(range(len(self._places)), [DOCUMENT, POSITION, ACTIVATION]):
+            if document.min() < 0 or document.max() >= len(self.documents):
+                raise ValueError(f"{self.folder}: a row is of a document that the manifest does not name; {REDO}")
+            yield Block(document, position, x)
 
     def load(self) -> Block:
         """Everything at once: ``n_tok`` rows of ``d_in`` numbers in memory."""
-        return Block(*(np.concatenate(c) for c in zip(*self.blocks(), strict=True)))
+        whole = Block(
+            np.empty(self.n_tok, np.int32),
+            np.empty(self.n_tok, np.int32),
+            np.empty((self.n_tok, self.d_in), self._dtype),
+        )
+        done = 0
+        for block in self.blocks():
+            for column, part in zip(whole, block, strict=True):
+                column[done : done + len(part)] = part
+            done += len(block.x)
+        return whole
+
+    def activations(self, groups: Sequence[int]) -> np.ndarray:
+        """The activations of some row groups, one after the other; [n, d_in]."""
+        x = np.empty((sum(self._places[g][2] for g in groups), self.d_in), self._dtype)
+        done = 0
+        for (part,) in self._read(groups, [ACTIVATION]):
+            x[done : done + len(part)] = part
+            done += len(part)
+        return x
+
+    def _read(self, groups: Sequence[int], columns: list[str]) -> Iterator[list[np.ndarray]]:
+        """``columns`` of each row group; a shard is verified when it is first opened."""
+        for shard, run in itertools.groupby(groups, lambda g: self._places[g][0]):
+            name, rows, digest = self._entries[shard]
+            path = self.folder / name
+            if not path.is_file():
+                raise ValueError(f"{path} is named by the manifest but missing; {REDO}")
+            if name not in self._verified and sha256(path) != digest:
+                raise ValueError(f"{path} is truncated or altered (sha256 differs from the manifest); {REDO}")
+            self._verified.add(name)
+            with reading(path, REDO), pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+                if file.schema_arrow.field(ACTIVATION).type != pa.binary(self.row_bytes):
+                    raise ValueError(f"rows are not {self.d_in} x {self._dtype.__name__}")
+                if file.metadata.num_rows != rows:
+                    raise ValueError(f"{file.metadata.num_rows} rows, manifest says {rows}")
+                for group in run:
+                    table = file.read_row_group(self._places[group][1], columns=columns)
+                    yield [self._array(table.column(c).combine_chunks()) for c in columns]
+
+    def _array(self, column: Any) -> np.ndarray:
+        if not pa.types.is_fixed_size_binary(column.type):
+            return column.to_numpy()
+        flat = np.frombuffer(column.buffers()[1], self._dtype)
+        return flat[column.offset * self.d_in :][: len(column) * self.d_in].reshape(-1, self.d_in)

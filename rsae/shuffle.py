@@ -1,0 +1,79 @@
+"""Batches in an order that a seed fixes, from rows in memory or from shards of any number."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rsae.estimates import POOL
+from rsae.shards import Shards
+
+
+def resident(shards: Shards, pool: int = POOL) -> Tensor | Shards:
+    """All rows [n_tok, d_in] where they fit into ``pool`` bytes, so that they are read once; else the shards."""
+    fits = shards.n_tok * shards.row_bytes <= pool
+    return torch.from_numpy(shards.activations(range(len(shards.groups)))) if fits else shards
+
+
+class _Chapter(NamedTuple):
+    """Row groups that are in memory together, and the batches that are drawn from them."""
+
+    groups: list[int]
+    rows: Sequence[Tensor]  # of each batch, in its chapter
+
+
+def batches(
+    data: Float[Tensor, "n d_in"] | Shards, batch: int, seed: int, start: int = 0, pool: int = POOL
+) -> Iterator[Tensor]:
+    """Full batches in fp32 from the ``start``-th on, without end; each pass over the rows is in a new order.
+
+    Rows in memory are permuted as a whole. From shards, a pass permutes the row groups and cuts them into chapters
+    of half of ``pool`` bytes; one chapter is read while batches are drawn from all rows of the one before. What is
+    left of a chapter and fills no batch is left out of that pass.
+
+    Raises:
+        ValueError: a chapter holds fewer rows than one batch.
+    """
+    if isinstance(data, Tensor):
+        for _, rows in _chapters([len(data)], len(data), batch, seed, start):
+            yield from (data[r].float() for r in rows)
+        return
+    chapters = _chapters(data.groups, pool // 2 // data.row_bytes, batch, seed, start)
+    with ThreadPoolExecutor(1) as reader:
+
+        def read(chapter: _Chapter) -> Tensor:
+            x = torch.from_numpy(data.activations(chapter.groups))
+            return x.pin_memory() if torch.cuda.is_available() else x
+
+        following = next(chapters)
+        coming = reader.submit(read, following)
+        while True:
+            chapter, x = following, coming.result()
+            following = next(chapters)
+            coming = reader.submit(read, following)
+            yield from (x[r].float() for r in chapter.rows)
+
+
+def _chapters(groups: Sequence[int], capacity: int, batch: int, seed: int, start: int) -> Iterator[_Chapter]:
+    """Without end; ``groups`` holds the rows of each row group, a chapter has at most ``capacity`` rows."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(len(groups), generator=generator).tolist() if len(groups) > 1 else [0]
+        for chapter in _cut(order, groups, capacity):
+            n = sum(groups[g] for g in chapter)
+            if n < batch and len(chapter) < len(groups):
+                raise ValueError(f"{n} rows in memory are fewer than one batch of {batch}; enlarge the pool")
+            rows = torch.randperm(n, generator=generator).split(batch)[: n // batch]
+            if start < len(rows):
+                yield _Chapter(chapter, rows[start:])
+            start = max(0, start - len(rows))
+
+
+def _cut(order: Sequence[int], groups: Sequence[int], capacity: int) -> list[list[int]]:
+    """Chapters of at most ``capacity`` rows, unless a single group has more; they differ by one group at most."""
+    each = max(1, capacity // max(groups))
+    return [sorted(part.tolist()) for part in np.array_split(order, -(-len(order) // each))]
