@@ -16,7 +16,6 @@ from rsae.api.given import BLOCK, KINDS, Split, activations_of, split, teacher_o
 from rsae.arms import Arm, Inputs, arms
 from rsae.evaluate import verify
 from rsae.files import replacing, write_json
-from rsae.gates import kernels
 from rsae.report import cells
 from rsae.report.cells import Pair
 from rsae.report.metrics import RECONSTRUCTION
@@ -190,7 +189,7 @@ def _best_of(
     data, held_out = splits["finetune"].x.to(device), splits["tuning"]
     for setting in grid:
         sae = copy.deepcopy(start).to(device)
-        outcome = finetune(sae, data, Settings(**setting), seed, f"fine-tune {name}", gate_path=kernels.path())
+        outcome = finetune(sae, data, Settings(**setting), seed, f"fine-tune {name}")
         _settle(sae.cpu(), teacher, splits["threshold"])
         sums = judge.columns(sae, held_out, held_out.x.double().mean(0))["hard"]
         ones = np.ones((1, len(sums["n_tok"])))

@@ -35,7 +35,7 @@ class Rational(Gate):
             raise ValueError(f"c_in has {len(c_in)} entries, c_out {len(c_out)}")
         if not (bool((c_in > 0).all()) and bool((c_out > 0).all())):
             raise ValueError("C_in and C_out must be positive")
-        self.center, self.tail, self.compiled = float(form.center), tail, False
+        self.center, self.tail = float(form.center), tail
         s_num, s_den = np.split(1 / form.effects(), [len(form.num)])
         for name, value in (("num0", form.num), ("den0", form.den), ("s_num", s_num), ("s_den", s_den)):
             self.register_buffer(name, torch.tensor(np.asarray(value), dtype=torch.float32))
@@ -60,6 +60,11 @@ class Rational(Gate):
         return self.den0 + self.s_den * self.d_den
 
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
+        return self.codes_and_l1(h)[0]
+
+    def codes_and_l1(
+        self, h: Float[Tensor, "n_tok d_sae"]
+    ) -> tuple[Float[Tensor, "n_tok d_sae"], Float[Tensor, " n_tok"]]:
         return RationalFunction.apply(  # type: ignore[return-value]
             h,
             self.num,
@@ -68,7 +73,6 @@ class Rational(Gate):
             self.log_c_out.exp().expand(h.shape[-1]).contiguous(),
             self.center,
             self.tail,
-            self.compiled,
         )
 
     def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Rational":

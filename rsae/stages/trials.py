@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from rsae.arms import EVERYTHING
-from rsae.gates import kernels
 from rsae.sae import SAE
 from rsae.shards import Shards
+from rsae.shuffle import resident
 from rsae.stages.common import chunks, settle_support
 from rsae.support import mean_l0
 from rsae.upgrade.finetune import Settings, finetune
@@ -23,14 +23,14 @@ class Trials:
     ) -> None:
         self.teacher, self.threshold = SAE.load(teacher), threshold
         self.counted = list(chunks(Shards(threshold)))
-        self.data = torch.from_numpy(Shards(activations).load().x)
+        self.data = resident(Shards(activations))
         self.held_out = list(chunks(Shards(tuning)))
         self.order_seed, self.fixed = order_seed, fixed
 
     def run(self, sae: SAE, setting: Mapping[str, float], trains: tuple[str, ...] = EVERYTHING) -> dict[str, float]:
         """Fine-tune ``sae`` with one setting; its mse and l0 on hard codes."""
         settings = Settings(**{**self.fixed, **setting})
-        finetune(sae, self.data, settings, self.order_seed, trains=trains, gate_path=kernels.path())
+        finetune(sae, self.data, settings, self.order_seed, trains=trains)
         settle_support(sae, self.teacher, self.threshold)
         return self.judge(sae)
 

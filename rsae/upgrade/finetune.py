@@ -1,7 +1,7 @@
 """The fine-tune that every arm gets: the same loop, data order and optimiser."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -9,10 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsae import shuffle
 from rsae.arms import EVERYTHING, Objective
+from rsae.gates import kernels
 from rsae.gates.rational import Rational
 from rsae.progress import progress
 from rsae.sae import SAE
+from rsae.shards import Shards
 from rsae.upgrade import objectives
 from rsae.upgrade.checkpoint import Checkpoint
 
@@ -39,49 +42,43 @@ class Outcome(NamedTuple):
     loss_last: float
     seconds: float
     max_code: float
-    gate_path: str  # compiled or tiled; plain where no gate is rational
+    gate_path: str  # see rsae.gates.kernels.path; plain where no gate is rational
     parts: int  # into which each batch was cut, for want of memory
 
 
 def finetune(
     sae: SAE,
-    data: Float[Tensor, "n d_in"],
+    data: Float[Tensor, "n d_in"] | Shards,
     settings: Settings,
     seed: int,
     what: str = "finetune",
     trains: tuple[str, ...] = EVERYTHING,
-    gate_path: str = "tiled",
     checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Train the parameters of ``sae`` whose names begin with one of ``trains``, in place.
 
     ``seed`` fixes the order of the data only; arms of one seed see the same batches, which is
-    what makes their comparison a paired one. ``gate_path`` says how rational gates are computed
-    (see :func:`rsae.gates.kernels.path`); afterwards they are tiled again, for evaluation has other
-    shapes, not worth a compilation. With a ``checkpoint``, a fine-tune that was interrupted goes on
-    from it and ends, on a CPU, with the same bits.
+    what makes their comparison a paired one. With a ``checkpoint``, a fine-tune that was interrupted
+    goes on from it and ends, on a CPU, with the same bits.
 
     Raises:
         ValueError: fewer rows than one batch, nothing to train, or the loss stops being finite.
     """
     if len(data) < settings.batch:
         raise ValueError(f"{len(data)} activations are fewer than one batch of {settings.batch}")
-    gates = [module for module in sae.modules() if isinstance(module, Rational)]
-    for gate in gates:
-        gate.compiled = gate_path == "compiled"
     run = _Run(sae, settings, trains)
     with checkpoint.watching() if checkpoint else nullcontext():
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
-        stream = _batches(data, settings.batch, seed, run.step)
+        stream = shuffle.batches(data, settings.batch, seed, run.step)
         for _ in progress(range(run.step, settings.steps), settings.steps - run.step, what):
             run.advance(next(stream))
             if checkpoint and (checkpoint.due or run.step == settings.steps):
                 checkpoint.save(run.state())
                 checkpoint.leave()
-    for gate in gates:
-        gate.compiled = False
-    return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path if gates else "plain", run.parts)
+    rational = any(isinstance(module, Rational) for module in sae.modules())
+    gate_path = kernels.path() if rational else "plain"
+    return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path, run.parts)
 
 
 class _Run:
@@ -174,16 +171,3 @@ def _groups(sae: SAE, settings: Settings, trains: tuple[str, ...]) -> list[dict[
         raise ValueError(f"no parameter's name begins with one of {trains}; nothing would be trained")
     groups = [{"params": fast, "lr": settings.lr}, {"params": slow, "lr": settings.slow_lr}]
     return [group for group in groups if group["params"]]
-
-
-def _batches(data: Tensor, batch: int, seed: int, start: int = 0) -> Iterator[Tensor]:
-    """Full batches in fp32 from the ``start``-th on, every row once per pass, each pass in a new order."""
-    generator = torch.Generator().manual_seed(seed)
-    per_pass = len(data) // batch
-    skip = start % per_pass
-    for _ in range(start // per_pass):
-        torch.randperm(len(data), generator=generator)  # passes that are over
-    while True:
-        for rows in torch.randperm(len(data), generator=generator).split(batch)[skip:per_pass]:
-            yield data[rows].float()
-        skip = 0
