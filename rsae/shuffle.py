@@ -27,27 +27,31 @@ class _Chapter(NamedTuple):
 
 
 def batches(
-    data: Float[Tensor, "n d_in"] | Shards, batch: int, seed: int, start: int = 0, pool: int = POOL
-) -> Iterator[Tensor]:
+    data: Float[Tensor, "n d_in"] | Shards,
+    batch: int,
+    seed: int,
+    start: int = 0,
+    pool: int = POOL,
+    device: torch.device | None = None,
+) -> Iterator[Float[Tensor, "batch d_in"]]:
     """Full batches in fp32 from the ``start``-th on, without end; each pass over the rows is in a new order.
 
-    Rows in memory are permuted as a whole. From shards, a pass permutes the row groups and cuts them into chapters
-    of half of ``pool`` bytes; one chapter is read while batches are drawn from all rows of the one before. What is
-    left of a chapter and fills no batch is left out of that pass.
+    They are on ``device``, if one is given. Rows in memory are permuted as a whole. From shards, a pass permutes the
+    row groups and cuts them into chapters of half of ``pool`` bytes; one chapter is read while batches are drawn from
+    all rows of the one before. What is left of a chapter and fills no batch is left out of that pass.
 
     Raises:
         ValueError: a chapter holds fewer rows than one batch.
     """
     if isinstance(data, Tensor):
         for _, rows in _chapters([len(data)], len(data), batch, seed, start):
-            yield from (data[r].float() for r in rows)
+            yield from (_moved(data[r], device) for r in rows)
         return
     chapters = _chapters(data.groups, pool // 2 // data.row_bytes, batch, seed, start)
     with ThreadPoolExecutor(1) as reader:
 
         def read(chapter: _Chapter) -> Tensor:
-            x = torch.from_numpy(data.activations(chapter.groups))
-            return x.pin_memory() if torch.cuda.is_available() else x
+            return torch.from_numpy(data.activations(chapter.groups))
 
         following = next(chapters)
         coming = reader.submit(read, following)
@@ -55,7 +59,14 @@ def batches(
             chapter, x = following, coming.result()
             following = next(chapters)
             coming = reader.submit(read, following)
-            yield from (x[r].float() for r in chapter.rows)
+            yield from (_moved(x[r], device) for r in chapter.rows)
+
+
+def _moved(x: Tensor, device: torch.device | None) -> Tensor:
+    """In fp32; to another device by way of pinned memory, in the dtype on disk, without waiting for it."""
+    if device is not None and device.type == "cuda" and not x.is_cuda:
+        x = x.pin_memory().to(device, non_blocking=True)
+    return x.float()
 
 
 def _chapters(groups: Sequence[int], capacity: int, batch: int, seed: int, start: int) -> Iterator[_Chapter]:

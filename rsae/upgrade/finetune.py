@@ -70,14 +70,14 @@ def finetune(
     with checkpoint.watching() if checkpoint else nullcontext():
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
-        stream = shuffle.batches(data, settings.batch, seed, run.step)
+        stream = shuffle.batches(data, settings.batch, seed, run.step, device=sae.W_enc.device)
         for _ in progress(range(run.step, settings.steps), settings.steps - run.step, what):
             run.advance(next(stream))
             if checkpoint and (checkpoint.due or run.step == settings.steps):
                 checkpoint.save(run.state())
                 checkpoint.leave()
     rational = any(isinstance(module, Rational) for module in sae.modules())
-    gate_path = kernels.path() if rational else "plain"
+    gate_path = kernels.path(sae.W_enc.device.type) if rational else "plain"
     return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path, run.parts)
 
 

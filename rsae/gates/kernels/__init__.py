@@ -4,6 +4,7 @@
 """
 
 import functools
+import importlib.util
 import os
 import sys
 from types import ModuleType
@@ -16,27 +17,41 @@ from rsae.gates.kernels import native, tiled
 from rsae.gates.kernels.tiled import Shape
 
 
-def path() -> str:
-    """Which implementation runs: ``compiled`` where a C++ compiler is found, else ``tiled``.
+def path(device: str = "cpu") -> str:
+    """Which implementation runs on a type of device.
 
-    ``RSAE_GATE=tiled`` or ``RSAE_GATE=compiled`` overrides the choice.
+    ``fused`` on CUDA, where Triton is installed; ``compiled`` on a CPU, where a C++ compiler is found; else
+    ``tiled``, which ``RSAE_GATE=tiled`` asks for anywhere.
+
+    Raises:
+        ValueError: ``RSAE_GATE`` is something else.
     """
-    wanted = os.environ.get("RSAE_GATE")
-    if wanted not in (None, "", "tiled", "compiled"):
-        raise ValueError(f"RSAE_GATE must be tiled or compiled, got {wanted!r}")
-    return wanted or _found()
+    wanted = os.environ.get("RSAE_GATE", "")
+    if wanted not in ("", "tiled"):
+        raise ValueError(f"RSAE_GATE must be tiled, or left unset for the fastest path; got {wanted!r}")
+    return wanted or _fastest(device)
 
 
 @functools.cache
-def _found() -> str:
-    if native.compiler() is None:
-        print("no C++ compiler: the rational gate runs tile by tile, slower", file=sys.stderr)
-        return "tiled"
-    return "compiled"
+def _fastest(device: str) -> str:
+    """Said once per process, for the log."""
+    match device:
+        case "cpu" if native.compiler() is not None:
+            found = "compiled"
+        case "cuda" if importlib.util.find_spec("triton") is not None:
+            found = "fused"
+        case _:
+            found = "tiled"
+    print(f"rational gates on {device}: {found}", file=sys.stderr)
+    return found
 
 
 def _implementation(h: Tensor) -> ModuleType:
-    return native if path() == "compiled" and h.device.type == "cpu" else tiled
+    name = path(h.device.type)
+    if name == "fused":
+        # by name: Triton is slow to import, and no part of a CPU's installation
+        return importlib.import_module(f"{__name__}.fused")
+    return native if name == "compiled" else tiled
 
 
 class RationalFunction(torch.autograd.Function):

@@ -76,9 +76,7 @@ def _library(n_num: int, n_den: int) -> ctypes.CDLL:
         temporary = library.with_name(f"{library.name}.{os.getpid()}")
         done = subprocess.run([*command, "-o", str(temporary), "-"], input=CODE, capture_output=True, text=True)
         if done.returncode:
-            raise ValueError(
-                f"{command[0]} cannot compile the gate; set RSAE_GATE=tiled to run without a compiler:\n{done.stderr}"
-            )
+            raise ValueError(f"{command[0]} cannot compile the gate; set RSAE_GATE=tiled to do without:\n{done.stderr}")
         temporary.replace(library)  # whole or not at all, whoever else builds it
     return ctypes.CDLL(str(library))
 
