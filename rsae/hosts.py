@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
+from transformers.activations import NewGELUActivation
 
 from rsae.receipts import opened
 
@@ -168,4 +169,8 @@ def load_model(path: Path | str) -> Any:
         raise ValueError(f"no whole host model in {path}: {' '.join(str(error).split())}") from error
     if report["missing_keys"]:
         raise ValueError(f"host {path}: the weights lack {', '.join(sorted(report['missing_keys']))}; fetch them again")
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):  # the same function in eight passes, one of them a power
+                setattr(module, name, nn.GELU(approximate="tanh"))
     return model

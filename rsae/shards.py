@@ -1,8 +1,8 @@
 """Activations on disk: Parquet shards of fixed-size rows, and a manifest that vouches for them.
 
-Rows are ``FixedSizeBinary`` without compression, dictionary or statistics, in row groups of 8K:
-the layout that reads within a third of a memory map. What the bytes mean (dtype, d_in, hook) stands in
-each shard's schema metadata and in ``manifest.json``, together with a sha256 per shard.
+Rows are ``FixedSizeBinary`` without compression, dictionary or statistics, in row groups of 8K of one page each:
+any reader of Parquet reads them, and here a row group is a stretch of a memory map. What the bytes mean (dtype,
+d_in, hook) stands in each shard's schema metadata and in ``manifest.json``, together with a sha256 per shard.
 """
 
 import itertools
@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 from rsae.files import canonical, read_sealed, reading, replacing, sealed, sha256
 
 ROW_GROUP = 8192
-VERSION = 2
+PAGE = 1 << 30  # bytes, at most: more than a row group has
+HEADER = 128  # bytes in front of a page, at most
+VERSION = 3
 REDO = "delete the folder and run harvest again"
 DOCUMENT, POSITION, ACTIVATION = "document", "position", "activation"
 DTYPES = {"float16": np.float16, "float32": np.float32}
@@ -72,7 +74,13 @@ def write(
             d_in = shard[0].x.shape[1]
             schema = _schema(dtype, d_in, hook)
             with pq.ParquetWriter(
-                path, schema, compression="none", use_dictionary=False, write_statistics=False
+                path,
+                schema,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,
+                data_page_size=PAGE,
+                max_rows_per_page=ROW_GROUP,
             ) as writer:
                 document, position, x = (np.concatenate(c) for c in zip(*shard, strict=True))
                 raw = np.ascontiguousarray(x.astype(DTYPES[dtype])).tobytes()
@@ -176,8 +184,10 @@ class Shards:
         return self.n_tok
 
     def blocks(self) -> Iterator[Block]:
-        """All rows in harvest order, one row group at a time."""
-        for document, position, x in self._read(range(len(self._places)), [DOCUMENT, POSITION, ACTIVATION]):
+        """All rows in harvest order, one row group at a time; ``x`` is mapped, not writable, and read when touched."""
+        for x, file, group in self._read(range(len(self._places))):
+            table = file.read_row_group(group, columns=[DOCUMENT, POSITION])
+            document, position = (table.column(c).to_numpy() for c in (DOCUMENT, POSITION))
             if document.min() < 0 or document.max() >= len(self.documents):
                 raise ValueError(f"{self.folder}: a row is of a document that the manifest does not name; {REDO}")
             yield Block(document, position, x)
@@ -200,13 +210,13 @@ class Shards:
         """The activations of some row groups, one after the other; [n, d_in]."""
         x = np.empty((sum(self._places[g][2] for g in groups), self.d_in), self._dtype)
         done = 0
-        for (part,) in self._read(groups, [ACTIVATION]):
+        for part, _, _ in self._read(groups):
             x[done : done + len(part)] = part
             done += len(part)
         return x
 
-    def _read(self, groups: Sequence[int], columns: list[str]) -> Iterator[list[np.ndarray]]:
-        """``columns`` of each row group; a shard is verified when it is first opened."""
+    def _read(self, groups: Sequence[int]) -> Iterator[tuple[np.ndarray, pq.ParquetFile, int]]:
+        """(activations, open file, number in that file) of each row group; a shard is verified when first opened."""
         for shard, run in itertools.groupby(groups, lambda g: self._places[g][0]):
             name, rows, digest = self._entries[shard]
             path = self.folder / name
@@ -220,12 +230,16 @@ class Shards:
                     raise ValueError(f"rows are not {self.d_in} x {self._dtype.__name__}")
                 if file.metadata.num_rows != rows:
                     raise ValueError(f"{file.metadata.num_rows} rows, manifest says {rows}")
-                for group in run:
-                    table = file.read_row_group(self._places[group][1], columns=columns)
-                    yield [self._array(table.column(c).combine_chunks()) for c in columns]
+                raw = np.memmap(path, np.uint8, mode="r")
+                for place in run:
+                    _, group, n = self._places[place]
+                    yield self._page(raw, file.metadata.row_group(group), n), file, group
 
-    def _array(self, column: Any) -> np.ndarray:
-        if not pa.types.is_fixed_size_binary(column.type):
-            return column.to_numpy()
-        flat = np.frombuffer(column.buffers()[1], self._dtype)
-        return flat[column.offset * self.d_in :][: len(column) * self.d_in].reshape(-1, self.d_in)
+    def _page(self, raw: np.ndarray, group: pq.RowGroupMetaData, rows: int) -> np.ndarray:
+        """The activations of a row group: plain values of one page, which end where their column ends."""
+        column = group.column(group.num_columns - 1)
+        size = rows * self.row_bytes
+        if group.num_rows != rows or not 0 < column.total_compressed_size - size < HEADER:
+            raise ValueError(f"a row group is not one page of {rows} activations")
+        end = column.data_page_offset + column.total_compressed_size
+        return raw[end - size : end].view(self._dtype).reshape(rows, self.d_in)

@@ -41,13 +41,16 @@ def batches(
     all rows of the one before. What is left of a chapter and fills no batch is left out of that pass.
 
     Raises:
-        ValueError: a chapter holds fewer rows than one batch.
+        ValueError: a chapter would hold less than one batch, or than two row groups.
     """
     if isinstance(data, Tensor):
         for _, rows in _chapters([len(data)], len(data), batch, seed, start):
             yield from (_moved(data[r], device) for r in rows)
         return
-    chapters = _chapters(data.groups, pool // 2 // data.row_bytes, batch, seed, start)
+    capacity = pool // 2 // data.row_bytes
+    if capacity < (least := max(batch, 2 * max(data.groups))):
+        raise ValueError(f"half of a pool holds {capacity} rows, a batch or two row groups {least}; enlarge the pool")
+    chapters = _chapters(data.groups, capacity, batch, seed, start)
     with ThreadPoolExecutor(1) as reader:
 
         def read(chapter: _Chapter) -> Tensor:
@@ -76,8 +79,6 @@ def _chapters(groups: Sequence[int], capacity: int, batch: int, seed: int, start
         order = torch.randperm(len(groups), generator=generator).tolist() if len(groups) > 1 else [0]
         for chapter in _cut(order, groups, capacity):
             n = sum(groups[g] for g in chapter)
-            if n < batch and len(chapter) < len(groups):
-                raise ValueError(f"{n} rows in memory are fewer than one batch of {batch}; enlarge the pool")
             rows = torch.randperm(n, generator=generator).split(batch)[: n // batch]
             if start < len(rows):
                 yield _Chapter(chapter, rows[start:])
@@ -85,6 +86,6 @@ def _chapters(groups: Sequence[int], capacity: int, batch: int, seed: int, start
 
 
 def _cut(order: Sequence[int], groups: Sequence[int], capacity: int) -> list[list[int]]:
-    """Chapters of at most ``capacity`` rows, unless a single group has more; they differ by one group at most."""
+    """Chapters of at most ``capacity`` rows, alike in size to one group."""
     each = max(1, capacity // max(groups))
     return [sorted(part.tolist()) for part in np.array_split(order, -(-len(order) // each))]

@@ -92,5 +92,5 @@ def test_what_fits_is_in_memory_and_permuted_as_a_whole(shards):
 
 
 def test_a_pool_that_holds_no_batch_is_refused(shards):
-    with pytest.raises(ValueError, match="fewer than one batch of 500; enlarge the pool"):
+    with pytest.raises(ValueError, match="holds 64 rows, a batch or two row groups 500; enlarge the pool"):
         next(batches(shards, 500, 0, pool=2 * GROUP * 2 * D_IN))
