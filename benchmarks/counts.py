@@ -75,7 +75,7 @@ def count(function: Callable[[Tensor], Tensor], h: Tensor) -> Counts:
         kept.update(counting.large(x))
         return x
 
-    g = torch.ones_like(h)
+    g, h.grad = torch.ones_like(h), None
     with counting, _compiled_kernels(counting):
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
             z = function(h)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-ROUNDS = 7  # after one that warms up
+ROUNDS = 5  # after one that warms up
 
 
 class Goal(NamedTuple):
