@@ -71,14 +71,13 @@ class Store:
 def judged(sae: SAE, peer: Any, ids: Tensor, bos: bool, host: Host) -> tuple[dict[str, float], dict[str, float]]:
     """(here, by sae_lens) on whole rows ``ids`` [n_row, len]; hard codes, which are what ``peer`` gives."""
     rows = TokenRows([Row(i, str(i), row.numpy().astype(np.int32)) for i, row in enumerate(ids)], bos)
-    zero, _ = ablations(torch.zeros(sae.d_in))
     splice = Replacement(["sae"], lambda x: [sae.decode(sae.hard(sae.encode(x)), x)])
-    down = downstream_sums(host, rows, len(ids), [zero, splice])
+    down = downstream_sums(host, rows, len(ids), [splice], ablations(torch.zeros(sae.d_in)))
     x = host.capture(ids)[:, int(bos) :].reshape(-1, sae.d_in)
     document = np.repeat(np.arange(len(ids)), ids.shape[1] - bos)
     rec = reconstruction_sums(sae, [(document, x)], x.double().mean(0), len(ids))["hard"]
     n = down.n_pred.sum()
-    clean, spliced, zeroed = (s.sum() / n for s in (down.ce_clean, down.spliced["sae"].ce, down.spliced["zero"].ce))
+    clean, spliced, zeroed = (s.sum() / n for s in (down.ce_clean, down.spliced["sae"].ce, down.ce_ablated["zero"]))
     mine = {
         "mse": rec.sse.sum() / rec.n_tok.sum(),
         "l0": rec.active.sum() / rec.n_tok.sum(),

@@ -55,7 +55,7 @@ def main() -> None:
         folder = Path(name) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
         # a compile cache of its own, so that compilation is paid for
-        env = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(Path(name) / "inductor")}
+        env = os.environ | {"RSAE_CACHE": str(Path(name) / "cache")}
         if arguments.no_compiler:
             env["RSAE_GATE"] = "tiled"
         found = measure(["snakemake", "--cores", arguments.cores, arguments.suite], folder, env)

@@ -6,8 +6,6 @@ import os
 # differently round differently. Must be set before NumPy loads its BLAS.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-# A pool of compiler processes costs more memory than it saves time for one small kernel.
-os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from rsae.cli import main  # noqa: E402

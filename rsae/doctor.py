@@ -89,14 +89,19 @@ def _device() -> Finding:
 
 
 def _gate() -> Finding:
+    from rsae.device import device
     from rsae.gates import kernels
+    from rsae.gates.kernels import native
 
-    path = kernels.path()
+    path = kernels.path(device().type)
     if path == "compiled":
-        return Finding("rational gate", "ok", f"compiled, by {shutil.which(os.environ.get('CXX', 'g++'))}")
+        return Finding("rational gate", "ok", f"compiled, by {native.compiler()}")
+    if path == "fused":
+        return Finding("rational gate", "ok", "fused, by Triton")
     if os.environ.get("RSAE_GATE"):
         return Finding("rational gate", "note", f"{path}, because RSAE_GATE says so")
-    return Finding("rational gate", "note", f"{path}, the slower path: install g++ and the headers of Python")
+    missing = "Triton" if device().type == "cuda" else "g++"
+    return Finding("rational gate", "note", f"{path}, the slower path: install {missing}")
 
 
 def _disk(results: Path) -> Finding:

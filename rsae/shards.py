@@ -1,11 +1,12 @@
 """Activations on disk: Parquet shards of fixed-size rows, and a manifest that vouches for them.
 
-Rows are ``FixedSizeBinary`` without compression, dictionary or statistics, in row groups of 8K:
-the layout that reads within a third of a memory map. What the bytes mean (dtype, d_in, hook) stands in
-each shard's schema metadata and in ``manifest.json``, together with a sha256 per shard.
+Rows are ``FixedSizeBinary`` without compression, dictionary or statistics, in row groups of 8K of one page each:
+any reader of Parquet reads them, and here a row group is a stretch of a memory map. What the bytes mean (dtype,
+d_in, hook) stands in each shard's schema metadata and in ``manifest.json``, together with a sha256 per shard.
 """
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +17,11 @@ import pyarrow.parquet as pq
 from rsae.files import canonical, read_sealed, reading, replacing, sealed, sha256
 
 ROW_GROUP = 8192
-VERSION = 2
+PAGE = 1 << 30  # bytes, at most: more than a row group has
+HEADER = 128  # bytes in front of a page, at most
+VERSION = 3
 REDO = "delete the folder and run harvest again"
+DOCUMENT, POSITION, ACTIVATION = "document", "position", "activation"
 DTYPES = {"float16": np.float16, "float32": np.float32}
 
 
@@ -33,9 +37,9 @@ def _schema(dtype: str, d_in: int, hook: str) -> pa.Schema:
     width = np.dtype(DTYPES[dtype]).itemsize * d_in
     return pa.schema(
         [
-            pa.field("document", pa.int32(), nullable=False),
-            pa.field("position", pa.int32(), nullable=False),
-            pa.field("activation", pa.binary(width), nullable=False),
+            pa.field(DOCUMENT, pa.int32(), nullable=False),
+            pa.field(POSITION, pa.int32(), nullable=False),
+            pa.field(ACTIVATION, pa.binary(width), nullable=False),
         ],
         metadata={"dtype": dtype, "d_in": str(d_in), "hook": hook},
     )
@@ -70,12 +74,18 @@ def write(
             d_in = shard[0].x.shape[1]
             schema = _schema(dtype, d_in, hook)
             with pq.ParquetWriter(
-                path, schema, compression="none", use_dictionary=False, write_statistics=False
+                path,
+                schema,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,
+                data_page_size=PAGE,
+                max_rows_per_page=ROW_GROUP,
             ) as writer:
                 document, position, x = (np.concatenate(c) for c in zip(*shard, strict=True))
                 raw = np.ascontiguousarray(x.astype(DTYPES[dtype])).tobytes()
                 column = pa.FixedSizeBinaryArray.from_buffers(
-                    schema.field("activation").type, rows, [None, pa.py_buffer(raw)]
+                    schema.field(ACTIVATION).type, rows, [None, pa.py_buffer(raw)]
                 )
                 table = pa.table([document, position, column], schema=schema)
                 writer.write_table(table, row_group_size=ROW_GROUP)
@@ -150,30 +160,86 @@ class Shards:
         if sum(rows for _, rows, _ in self._entries) != self.n_tok:
             raise ValueError(f"{self.folder}/manifest.json: rows do not add up to n_tok; {REDO}")
 
+        if any(Path(name).name != name for name, _, _ in self._entries):
+            raise ValueError(f"{self.folder}/manifest.json names a file outside of the folder; {REDO}")
+        self._verified: set[str] = set()
+        # row group by row group, in harvest order: which shard, which group of it, how many rows
+        self._places = [
+            (shard, group, min(ROW_GROUP, rows - group * ROW_GROUP))
+            for shard, (_, rows, _) in enumerate(self._entries)
+            for group in range(-(-rows // ROW_GROUP))
+        ]
+
+    @property
+    def groups(self) -> list[int]:
+        """Rows of each row group, in harvest order."""
+        return [rows for _, _, rows in self._places]
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one activation."""
+        return np.dtype(self._dtype).itemsize * self.d_in
+
+    def __len__(self) -> int:  # noqa: D105
+        return self.n_tok
+
     def blocks(self) -> Iterator[Block]:
-        """All rows in harvest order, one row group at a time; each shard is verified first."""
-        for name, rows, digest in self._entries:
-            path = self.folder / name
-            if Path(name).name != name or not path.is_file():
-                raise ValueError(f"{path} is named by the manifest but missing; {REDO}")
-            if sha256(path) != digest:
-                raise ValueError(f"{path} is truncated or altered (sha256 differs from the manifest); {REDO}")
-            with reading(path, REDO), pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-                width = np.dtype(self._dtype).itemsize * self.d_in
-                if file.schema_arrow.field("activation").type != pa.binary(width):
-                    raise ValueError(f"rows are not {self.d_in} x {self._dtype.__name__}")
-                if file.metadata.num_rows != rows:
-                    raise ValueError(f"{file.metadata.num_rows} rows, manifest says {rows}")
-                for group in range(file.num_row_groups):
-                    table = file.read_row_group(group).combine_chunks()
-                    column = table.column("activation").chunk(0)
-                    flat = np.frombuffer(column.buffers()[1], self._dtype)
-                    x = flat[column.offset * self.d_in :][: len(column) * self.d_in]
-                    document, position = (table.column(c).to_numpy() for c in ("document", "position"))
-                    if document.min() < 0 or document.max() >= len(self.documents):
-                        raise ValueError("a row is of a document that the manifest does not name")
-                    yield Block(document, position, x.reshape(-1, self.d_in))
+        """All rows in harvest order, one row group at a time; ``x`` is mapped, not writable, and read when touched."""
+        for x, file, group in self._read(range(len(self._places))):
+            table = file.read_row_group(group, columns=[DOCUMENT, POSITION])
+            document, position = (table.column(c).to_numpy() for c in (DOCUMENT, POSITION))
+            if document.min() < 0 or document.max() >= len(self.documents):
+                raise ValueError(f"{self.folder}: a row is of a document that the manifest does not name; {REDO}")
+            yield Block(document, position, x)
 
     def load(self) -> Block:
         """Everything at once: ``n_tok`` rows of ``d_in`` numbers in memory."""
-        return Block(*(np.concatenate(c) for c in zip(*self.blocks(), strict=True)))
+        whole = Block(
+            np.empty(self.n_tok, np.int32),
+            np.empty(self.n_tok, np.int32),
+            np.empty((self.n_tok, self.d_in), self._dtype),
+        )
+        done = 0
+        for block in self.blocks():
+            for column, part in zip(whole, block, strict=True):
+                column[done : done + len(part)] = part
+            done += len(block.x)
+        return whole
+
+    def activations(self, groups: Sequence[int]) -> np.ndarray:
+        """The activations of some row groups, one after the other; [n, d_in]."""
+        x = np.empty((sum(self._places[g][2] for g in groups), self.d_in), self._dtype)
+        done = 0
+        for part, _, _ in self._read(groups):
+            x[done : done + len(part)] = part
+            done += len(part)
+        return x
+
+    def _read(self, groups: Sequence[int]) -> Iterator[tuple[np.ndarray, pq.ParquetFile, int]]:
+        """(activations, open file, number in that file) of each row group; a shard is verified when first opened."""
+        for shard, run in itertools.groupby(groups, lambda g: self._places[g][0]):
+            name, rows, digest = self._entries[shard]
+            path = self.folder / name
+            if not path.is_file():
+                raise ValueError(f"{path} is named by the manifest but missing; {REDO}")
+            if name not in self._verified and sha256(path) != digest:
+                raise ValueError(f"{path} is truncated or altered (sha256 differs from the manifest); {REDO}")
+            self._verified.add(name)
+            with reading(path, REDO), pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+                if file.schema_arrow.field(ACTIVATION).type != pa.binary(self.row_bytes):
+                    raise ValueError(f"rows are not {self.d_in} x {self._dtype.__name__}")
+                if file.metadata.num_rows != rows:
+                    raise ValueError(f"{file.metadata.num_rows} rows, manifest says {rows}")
+                raw = np.memmap(path, np.uint8, mode="r")
+                for place in run:
+                    _, group, n = self._places[place]
+                    yield self._page(raw, file.metadata.row_group(group), n), file, group
+
+    def _page(self, raw: np.ndarray, group: pq.RowGroupMetaData, rows: int) -> np.ndarray:
+        """The activations of a row group: plain values of one page, which end where their column ends."""
+        column = group.column(group.num_columns - 1)
+        size = rows * self.row_bytes
+        if group.num_rows != rows or not 0 < column.total_compressed_size - size < HEADER:
+            raise ValueError(f"a row group is not one page of {rows} activations")
+        end = column.data_page_offset + column.total_compressed_size
+        return raw[end - size : end].view(self._dtype).reshape(rows, self.d_in)

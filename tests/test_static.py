@@ -38,7 +38,7 @@ LAYERS = [
     ["rsae.rational"],
     ["rsae.gates", "rsae.refine"],
     ["rsae.sae", "rsae.support"],
-    ["rsae.tokens", "rsae.tokenizers", "rsae.shards", "rsae.hosts", "rsae.teachers"],
+    ["rsae.tokens", "rsae.tokenizers", "rsae.shards", "rsae.shuffle", "rsae.hosts", "rsae.teachers"],
     ["rsae.upgrade", "rsae.embedded"],
     ["rsae.arms.*"],  # declared low, in the package itself, and found by name; what they do stands high
     ["rsae.evaluate"],

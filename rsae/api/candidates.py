@@ -12,7 +12,6 @@ from rsae.api import judge
 from rsae.api.given import Split
 from rsae.arms import Arm, Inputs
 from rsae.device import device, named
-from rsae.gates import kernels
 from rsae.report.metrics import RECONSTRUCTION
 from rsae.sae import SAE
 from rsae.stages.fit_gate import run as fit_gate
@@ -94,7 +93,7 @@ def tuned(name: str, start: SAE, jury: Jury, grid: Sequence[Mapping[str, Any]], 
     found = []
     for setting in grid:
         sae = copy.deepcopy(start).to(at)
-        outcome = finetune(sae, data, Settings(**setting), seed, f"fine-tune {name}", gate_path=kernels.path())
+        outcome = finetune(sae, data, Settings(**setting), seed, f"fine-tune {name}")
         found.append(jury.heard(name, jury.settled(sae.cpu()), {**setting, "seconds": outcome.seconds}))
     return found
 

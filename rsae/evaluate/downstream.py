@@ -1,6 +1,6 @@
 """What the host loses when its residual stream passes through an SAE."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,14 +37,24 @@ class Downstream(NamedTuple):
     n_pred: np.ndarray  # predictions per document
     ce_clean: np.ndarray
     spliced: dict[Hashable, Spliced]
+    ce_ablated: dict[Hashable, np.ndarray]  # by the name of the constant
 
 
-def downstream_sums(host: Host, tokens: TokenRows, n_doc: int, replacements: Sequence[Replacement]) -> Downstream:
+def downstream_sums(
+    host: Host,
+    tokens: TokenRows,
+    n_doc: int,
+    replacements: Sequence[Replacement],
+    constants: Mapping[Hashable, Tensor] | None = None,
+) -> Downstream:
     """Run the host clean once, and from the hook on once per replacement.
 
     Replaced are the positions that hold text; counted are the predictions made at them (the last
-    position of a row predicts nothing, BOS keeps its activation and is not counted).
+    position of a row predicts nothing, BOS keeps its activation and is not counted). ``constants`` [d_in] replace
+    the site by the same activation everywhere: what the host then predicts depends on the position alone.
     """
+    log_p = {name: _ablated(host, tokens, value) for name, value in (constants or {}).items()}
+    ce_ablated: dict[Hashable, np.ndarray] = {name: np.zeros(n_doc) for name in log_p}
     n_pred, ce_clean = np.zeros(n_doc), np.zeros(n_doc)
     results: dict[Hashable, Spliced] = {
         name: Spliced(np.zeros(n_doc), np.zeros(n_doc)) for r in replacements for name in r.names
@@ -63,6 +73,8 @@ def downstream_sums(host: Host, tokens: TokenRows, n_doc: int, replacements: Seq
         normaliser = clean.logits.logsumexp(-1)
         add(n_pred, torch.ones(x.shape))
         add(ce_clean, normaliser - _at(clean.logits, targets))
+        for name, ablated in log_p.items():
+            add(ce_ablated[name], -_at(ablated[: x.shape[1]].expand(len(x), -1, -1), targets))
         p = (clean.logits - normaliser.unsqueeze(-1)).exp()
         # KL(p || q) = sum p log p - sum p log q, with log q = logits - normaliser
         negative_entropy = _dot(p, clean.logits) - normaliser
@@ -79,7 +91,15 @@ def downstream_sums(host: Host, tokens: TokenRows, n_doc: int, replacements: Seq
         raise ValueError(
             "no row holds two tokens of text, so nothing is predicted; take longer documents or a larger `ctx`"
         )
-    return Downstream(n_pred, ce_clean, results)
+    return Downstream(n_pred, ce_clean, results, ce_ablated)
+
+
+def _ablated(host: Host, tokens: TokenRows, value: Tensor) -> Tensor:
+    """Log-probabilities at every position of the longest row; [len, vocab]."""
+    clean = host.clean(torch.from_numpy(max((row.ids for row in tokens.rows), key=len).astype(np.int64))[None])
+    resid = clean.resid.clone()
+    resid[:, int(tokens.bos) :] = value.to(resid)
+    return host.resume(clean, resid)[0].log_softmax(-1)
 
 
 def _at(logits: Tensor, targets: Tensor) -> Tensor:
@@ -102,10 +122,9 @@ def _masks(rows: list[Row], shape: torch.Size, bos: bool) -> tuple[Tensor, Tenso
     return text, counted, document
 
 
-def ablations(mean: Tensor) -> Iterator[Replacement]:
+def ablations(mean: Tensor) -> dict[Hashable, Tensor]:
     """The two references: the site set to ``zero``, and to its ``mean`` [d_in]."""
-    yield Replacement(["zero"], lambda x: [torch.zeros_like(x)])
-    yield Replacement(["mean"], lambda x: [mean.to(x).expand_as(x)])
+    return {"zero": torch.zeros_like(mean), "mean": mean}
 
 
 def replacement(arm: str, seed: int, sae: SAE) -> Replacement:

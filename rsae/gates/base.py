@@ -21,6 +21,13 @@ class Gate(nn.Module):
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """Codes z of the same shape."""
 
+    def codes_and_l1(
+        self, h: Float[Tensor, "n_tok d_sae"]
+    ) -> tuple[Float[Tensor, "n_tok d_sae"], Float[Tensor, " n_tok"]]:
+        """Codes, and sum_j |z_j| of each token; a gate that meets both in one pass says so."""
+        z = self(h)
+        return z, z.abs().sum(-1)
+
     def tensors(self) -> dict[str, Tensor]:
         """What is saved beside the linear weights."""
         return {}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rsae.gates.base import Gate
 from rsae.gates.kernels import RationalFunction
+from rsae.gates.kernels.tiled import Shape, value
 from rsae.rational.safe_pade import SafePade
 
 
@@ -35,10 +36,10 @@ class Rational(Gate):
             raise ValueError(f"c_in has {len(c_in)} entries, c_out {len(c_out)}")
         if not (bool((c_in > 0).all()) and bool((c_out > 0).all())):
             raise ValueError("C_in and C_out must be positive")
-        self.center, self.tail, self.compiled = float(form.center), tail, False
+        self.center, self.tail = float(form.center), tail
         s_num, s_den = np.split(1 / form.effects(), [len(form.num)])
-        for name, value in (("num0", form.num), ("den0", form.den), ("s_num", s_num), ("s_den", s_den)):
-            self.register_buffer(name, torch.tensor(np.asarray(value), dtype=torch.float32))
+        for name, start in (("num0", form.num), ("den0", form.den), ("s_num", s_num), ("s_den", s_den)):
+            self.register_buffer(name, torch.tensor(np.asarray(start), dtype=torch.float32))
         self.d_num = nn.Parameter(torch.zeros(len(form.num)))
         self.d_den = nn.Parameter(torch.zeros(len(form.den)))
         self.log_c_in = nn.Parameter(c_in.detach().double().log().float())
@@ -60,16 +61,17 @@ class Rational(Gate):
         return self.den0 + self.s_den * self.d_den
 
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
-        return RationalFunction.apply(  # type: ignore[return-value]
-            h,
-            self.num,
-            self.den,
-            (-self.log_c_in).exp().expand(h.shape[-1]).contiguous(),
-            self.log_c_out.exp().expand(h.shape[-1]).contiguous(),
-            self.center,
-            self.tail,
-            self.compiled,
-        )
+        return self.codes_and_l1(h)[0]
+
+    def codes_and_l1(
+        self, h: Float[Tensor, "n_tok d_sae"]
+    ) -> tuple[Float[Tensor, "n_tok d_sae"], Float[Tensor, " n_tok"]]:
+        scales = (-self.log_c_in).exp(), self.log_c_out.exp()
+        if type(h) is not Tensor:  # divided among processes: the kernels want one stretch of memory
+            z = value(h, Shape(self.num, self.den, *scales, self.center, self.tail))
+            return z, z.abs().sum(-1)
+        vectors = (scale.expand(h.shape[-1]).contiguous() for scale in scales)
+        return RationalFunction.apply(h, self.num, self.den, *vectors, self.center, self.tail)  # type: ignore[return-value]
 
     def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Rational":
         """C_in and C_out times ``norm``: one of each per feature from here on.  [safe-Padé is not 1-homogeneous]"""

@@ -28,9 +28,9 @@ def run(
     set_up_torch()
     source = tokens.read(token_file)
     n_doc = 1 + max(r.document for r in source.rows)
-    replacements = [*ablations(site_mean(Shards(calibration).blocks()))]
-    replacements += [replacement(arm, seed, load(folder)) for (arm, seed), folder in saes.items()]
-    result = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, replacements)
+    constants = ablations(site_mean(Shards(calibration).blocks()))
+    replacements = [replacement(arm, seed, load(folder)) for (arm, seed), folder in saes.items()]
+    result = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, replacements, constants)
     tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
     for arm, seed in saes:
         for support in ("raw", "hard"):
@@ -40,8 +40,8 @@ def run(
             tables[cell] = {
                 "n_pred": result.n_pred,
                 "ce_clean": result.ce_clean,
-                "ce_zero": result.spliced["zero"].ce,
-                "ce_mean": result.spliced["mean"].ce,
+                "ce_zero": result.ce_ablated["zero"],
+                "ce_mean": result.ce_ablated["mean"],
                 "ce_spliced": spliced.ce,
                 "kl": spliced.kl,
             }

@@ -10,10 +10,10 @@ import torch
 
 from rsae.arms import Kind, arms
 from rsae.files import digest, read_sealed, sealed, sha256, write_json
-from rsae.gates import kernels
 from rsae.provenance import code_digest
 from rsae.sae import WEIGHTS
 from rsae.shards import Shards
+from rsae.shuffle import resident
 from rsae.stages.common import load, set_up_torch
 from rsae.stages.threshold import Threshold
 from rsae.upgrade.checkpoint import Checkpoint, alone
@@ -43,16 +43,16 @@ def run(
 
     ``definition`` is the arm as declared in :mod:`rsae.arms`, ``arm`` its name in this suite; ``budget``
     holds the fields of :class:`Settings`, of which those in ``takes`` come from what ``tuning`` chose. The
-    seeds share one process, hence one start of Python, one reading of the activations and one
-    compilation. Killed, the same call continues from what it left in the folder ``checkpoints``. Started
-    by torchrun, the processes divide each batch, or the SAE, as ``by`` says; the first of them writes.
+    seeds share one process, hence one start of Python and one reading of the activations. Killed, the
+    same call continues from what it left in the folder ``checkpoints``. Started by torchrun, the processes
+    divide each batch, or the SAE, as ``by`` says; the first of them writes.
     """
     set_up_torch()
     source = load(teacher)
     shards = Shards(activations)
     if shards.d_in != source.d_in:
         raise ValueError(f"{activations} has d_in={shards.d_in}, the SAE {start} has {source.d_in}; wrong hook?")
-    data = torch.from_numpy(shards.load().x)
+    data = resident(shards)
     if tuning is not None:
         chosen = read_sealed(tuning)["chosen"]
         budget |= {name: chosen[name] for name in takes}
@@ -73,7 +73,7 @@ def run(
             order_seed, what = order_seeds[str(seed)], f"finetune {arm} seed {seed}"
             kept = Checkpoint if group.rank == 0 else Follower
             checkpoint = kept(checkpoints / f"seed-{seed}.pt", digest(made_from | {"order_seed": order_seed}))
-            outcome = finetune(sae, data, settings, order_seed, what, spec.trains, kernels.path(), checkpoint, group)
+            outcome = finetune(sae, data, settings, order_seed, what, spec.trains, checkpoint, group)
             if group.rank > 0:
                 continue
             facts = settled_on.settle(sae)

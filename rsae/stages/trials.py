@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from rsae.arms import EVERYTHING
-from rsae.gates import kernels
 from rsae.sae import SAE
 from rsae.shards import Shards
+from rsae.shuffle import resident
 from rsae.stages.common import chunks, load
 from rsae.stages.threshold import Threshold
 from rsae.support import mean_l0
@@ -24,14 +24,14 @@ class Trials:
     ) -> None:
         self.teacher = load(teacher)
         self.threshold = Threshold(self.teacher, threshold)
-        self.data = torch.from_numpy(Shards(activations).load().x)
+        self.data = resident(Shards(activations))
         self.held_out = list(chunks(Shards(tuning)))
         self.order_seed, self.fixed = order_seed, fixed
 
     def run(self, sae: SAE, setting: Mapping[str, float], trains: tuple[str, ...] = EVERYTHING) -> dict[str, float]:
         """Fine-tune ``sae`` with one setting; its mse and l0 on hard codes."""
         settings = Settings(**{**self.fixed, **setting})
-        finetune(sae, self.data, settings, self.order_seed, trains=trains, gate_path=kernels.path())
+        finetune(sae, self.data, settings, self.order_seed, trains=trains)
         self.threshold.settle(sae)
         return self.judge(sae)
 

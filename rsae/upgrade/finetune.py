@@ -1,7 +1,7 @@
 """The fine-tune that every arm gets: the same loop, data order and optimiser."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -9,10 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsae import shuffle
 from rsae.arms import EVERYTHING, Objective
+from rsae.gates import kernels
 from rsae.gates.rational import Rational
 from rsae.progress import progress
 from rsae.sae import SAE
+from rsae.shards import Shards
 from rsae.upgrade import objectives
 from rsae.upgrade.checkpoint import Checkpoint
 from rsae.upgrade.parallel import ALONE, Alone, divided, number, whole
@@ -40,7 +43,7 @@ class Outcome(NamedTuple):
     loss_last: float
     seconds: float
     max_code: float
-    gate_path: str  # compiled or tiled; plain where no gate is rational
+    gate_path: str  # see rsae.gates.kernels.path; plain where no gate is rational
     parts: int  # into which each batch was cut, for want of memory
     processes: int = 1
     by: str | None = None  # what the processes divided: token or feature
@@ -48,22 +51,19 @@ class Outcome(NamedTuple):
 
 def finetune(
     sae: SAE,
-    data: Float[Tensor, "n d_in"],
+    data: Float[Tensor, "n d_in"] | Shards,
     settings: Settings,
     seed: int,
     what: str = "finetune",
     trains: tuple[str, ...] = EVERYTHING,
-    gate_path: str = "tiled",
     checkpoint: Checkpoint | None = None,
     group: Alone = ALONE,
 ) -> Outcome:
     """Train the parameters of ``sae`` whose names begin with one of ``trains``, in place.
 
     ``seed`` fixes the order of the data only; arms of one seed see the same batches, which is
-    what makes their comparison a paired one. ``gate_path`` says how rational gates are computed
-    (see :func:`rsae.gates.kernels.path`); afterwards they are tiled again, for evaluation has other
-    shapes, not worth a compilation. With a ``checkpoint``, a fine-tune that was interrupted goes on
-    from it and ends, on a CPU, with the same bits.
+    what makes their comparison a paired one. With a ``checkpoint``, a fine-tune that was interrupted
+    goes on from it and ends, on a CPU, with the same bits.
 
     With a ``group`` of processes each calls this with the same arguments (but for who writes the checkpoint), and
     each ends with the whole SAE; how many there are may differ between an interruption and what continues it.
@@ -73,27 +73,21 @@ def finetune(
     """
     if len(data) < settings.batch:
         raise ValueError(f"{len(data)} activations are fewer than one batch of {settings.batch}")
-    if not group.compiles:
-        gate_path = "tiled"
-    gates = [module for module in sae.modules() if isinstance(module, Rational)]
-    for gate in gates:
-        gate.compiled = gate_path == "compiled"
     group.take(sae)
     run = _Run(sae, settings, trains, group)
     with checkpoint.watching() if checkpoint else nullcontext():
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
-        stream = _batches(data, settings.batch, seed, run.step)
+        stream = shuffle.batches(data, settings.batch, seed, run.step, device=sae.W_enc.device)
         for _ in progress(range(run.step, settings.steps), settings.steps - run.step, what):
-            run.advance(next(stream).to(sae.W_enc.device).float())
+            run.advance(next(stream))
             if checkpoint and group.any(checkpoint.due or run.step == settings.steps):
                 checkpoint.save(run.state())
                 checkpoint.stopping = group.any(checkpoint.stopping)  # all leave, and after the first has saved
                 checkpoint.leave()
     group.give(sae)
-    for gate in gates:
-        gate.compiled = False
-    path = gate_path if gates else "plain"
+    rational = any(isinstance(module, Rational) for module in sae.modules())
+    path = (kernels.path(sae.W_enc.device.type) if group.compiles else "tiled") if rational else "plain"
     return Outcome(run.first, run.last, run.seconds, run.max_code, path, run.parts, group.size, group.by)
 
 
@@ -194,16 +188,3 @@ def _groups(sae: SAE, settings: Settings, trains: tuple[str, ...]) -> list[dict[
         raise ValueError(f"no parameter's name begins with one of {trains}; nothing would be trained")
     groups = [{"params": fast, "lr": settings.lr}, {"params": slow, "lr": settings.slow_lr}]
     return [group for group in groups if group["params"]]
-
-
-def _batches(data: Tensor, batch: int, seed: int, start: int = 0) -> Iterator[Tensor]:
-    """Full batches from the ``start``-th on, every row once per pass, each pass in a new order."""
-    generator = torch.Generator().manual_seed(seed)
-    per_pass = len(data) // batch
-    skip = start % per_pass
-    for _ in range(start // per_pass):
-        torch.randperm(len(data), generator=generator)  # passes that are over
-    while True:
-        for rows in torch.randperm(len(data), generator=generator).split(batch)[skip:per_pass]:
-            yield data[rows]
-        skip = 0

@@ -29,23 +29,24 @@ def loss(
     so that sparsity shapes the support alone; TopK's support has a fixed size and needs no shield.
     """
     h = sae.preactivations(x)
-    z = sae.gate(h)
-    total = squared_error(x, sae.decode(z, x)) + coefficient * _price(sae, h, z, objective)
+    z, price = _codes_and_price(sae, h, objective)
+    total = squared_error(x, sae.decode(z, x)) + coefficient * price
     if sae.refine is not None:
         start = z if isinstance(_support_gate(sae.gate), TopK) else z.detach()
         total = total + squared_error(x, sae.decode(sae.refined(x, start), x))
     return total, z
 
 
-def _price(sae: SAE, h: Tensor, z: Tensor, objective: Objective) -> Tensor | float:
+def _codes_and_price(sae: SAE, h: Tensor, objective: Objective) -> tuple[Tensor, Tensor | float]:
     if objective == "paper":
-        return z.abs().sum(-1).mean()
-    gate = _support_gate(sae.gate)
+        z, l1 = sae.gate.codes_and_l1(h)
+        return z, l1.mean()
+    z, gate = sae.gate(h), _support_gate(sae.gate)
     if objective == "own" and isinstance(gate, TopK):
-        return 0.0
+        return z, 0.0
     if objective == "own" and isinstance(gate, JumpReLU):
-        return gate.count(h).sum(-1).mean()
-    return sae.strength(z).sum(-1).mean()
+        return z, gate.count(h).sum(-1).mean()
+    return z, sae.strength(z).sum(-1).mean()
 
 
 def _support_gate(gate: Gate) -> Gate:

@@ -100,7 +100,7 @@ def start(folder: Path, umask: int = 0o022) -> Any:
     """:func:`run` in a process of its own, forked from one that has imported the libraries."""
     context = multiprocessing.get_context("forkserver")
     stages = [f"rsae.stages.{path.stem}" for path in (ROOT / "rsae/stages").glob("[a-z]*.py")]
-    context.set_forkserver_preload(["sae_lens", "transformer_lens.model_bridge", *stages])
+    context.set_forkserver_preload(["sae_lens", *stages])
     process = context.Process(target=run, args=(str(folder), umask))
     process.start()
     return process

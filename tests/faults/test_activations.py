@@ -9,7 +9,7 @@ import torch
 from rsae import shards, tokens
 from rsae.arms import Inputs, arms
 from rsae.evaluate import sums, verify
-from rsae.evaluate.downstream import ablations, downstream_sums
+from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import reconstruction_sums
 from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
@@ -147,7 +147,7 @@ def host():
 
 
 def test_documents_of_one_token_predict_nothing_and_disturb_nothing(host):
-    replacements = [*ablations(torch.zeros(128))]
+    replacements = [Replacement(["zero"], lambda x: [torch.zeros_like(x)])]
     mixed = downstream_sums(host, rows(1, 9, 1), 3, replacements)
     alone = downstream_sums(host, rows(9), 1, replacements)
     assert mixed.n_pred.tolist() == [0, 8, 0]
@@ -160,7 +160,7 @@ def test_documents_of_one_token_predict_nothing_and_disturb_nothing(host):
 
 def test_nothing_but_documents_of_one_token_is_refused(host):
     with pytest.raises(ValueError, match="nothing is predicted; take longer documents"):
-        downstream_sums(host, rows(1, 1), 2, [*ablations(torch.zeros(128))])
+        downstream_sums(host, rows(1, 1), 2, [], {"zero": torch.zeros(128)})
 
 
 def test_the_rational_gate_overflows_where_the_issue_says(rational):

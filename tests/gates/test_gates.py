@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rsae.gates import kernels
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.polynomial import Polynomial
 from rsae.gates.rational import Rational
@@ -104,19 +105,22 @@ def reference(gate: Rational, h: torch.Tensor) -> torch.Tensor:
     return torch.exp(gate.log_c_out.double()) * (p / (1 + abs(a)) + (torch.relu(t - 1) if gate.tail else 0))
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("path", ["tiled", "compiled"])
 @pytest.mark.parametrize("name", [name for name in gates() if name.startswith("rational")])
-def test_rational_value_and_every_gradient_agree_with_autograd_in_float64(name, compiled):
+def test_rational_value_and_every_gradient_agree_with_autograd_in_float64(monkeypatch, name, path):
+    monkeypatch.setenv("RSAE_GATE", {"tiled": "tiled", "compiled": ""}[path])
+    assert kernels.path() == path
     gate, twin = gates()[name], gates()[name].double()
     twin.num0, twin.den0 = twin.num0.double(), twin.den0.double()
-    gate.compiled = compiled
     h = 2 * torch.randn(64, D_SAE, generator=torch.Generator().manual_seed(1))
     weight = torch.randn(64, D_SAE, generator=torch.Generator().manual_seed(2))
+    price = torch.rand(64, generator=torch.Generator().manual_seed(3))
     h1, h2 = h.clone().requires_grad_(), h.double().requires_grad_()
-    z, exact = gate(h1), reference(twin, h2)
+    (z, l1), exact = gate.codes_and_l1(h1), reference(twin, h2)
     torch.testing.assert_close(z.double(), exact, rtol=1e-5, atol=1e-6)
-    (z * weight).sum().backward()
-    (exact * weight.double()).sum().backward()
+    torch.testing.assert_close(l1.double(), exact.abs().sum(1), rtol=1e-5, atol=1e-6)
+    ((z * weight).sum() + price @ l1).backward()
+    ((exact * weight.double()).sum() + price.double() @ exact.abs().sum(1)).backward()
     assert h1.grad is not None
     torch.testing.assert_close(h1.grad.double(), h2.grad, rtol=1e-4, atol=1e-5)
     for (key, ours), (_, theirs) in zip(gate.named_parameters(), twin.named_parameters(), strict=True):

@@ -12,8 +12,9 @@ from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
 from rsae.refine.resolvent import Resolvent
+from rsae.shuffle import batches
 from rsae.upgrade.checkpoint import Checkpoint, alone
-from rsae.upgrade.finetune import Settings, _batches, finetune
+from rsae.upgrade.finetune import Settings, finetune
 
 SETTINGS = Settings(steps=40, batch=64, lr=1e-2, slow_lr=1e-3, decay_share=0.2, l1_coefficient=0.05, objective="own")
 DATA = torch.randn(300, 8, generator=torch.Generator().manual_seed(5))  # four batches a pass, some rows left over
@@ -66,7 +67,7 @@ def test_kills_at_any_step_change_no_bit(make_sae, tmp_path, name):
 
 @pytest.mark.parametrize("start", [0, 1, 3, 4, 5, 11])
 def test_the_order_of_the_data_follows_from_the_step(start):
-    whole, rest = _batches(DATA, 64, 3), _batches(DATA, 64, 3, start)
+    whole, rest = batches(DATA, 64, 3), batches(DATA, 64, 3, start)
     for _ in range(start):
         next(whole)
     for _ in range(9):

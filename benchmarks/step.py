@@ -1,0 +1,83 @@
+"""One step of a fine-tune: ours with the paper's largest gate against ours with relu, and against other trainers."""
+
+from typing import Any
+
+import torch
+from sae_lens import StandardTrainingSAEConfig, TrainingSAE
+from sae_lens.config import LoggingConfig, SAETrainerConfig
+from sae_lens.training.sae_trainer import SAETrainer
+
+from benchmarks.gate import rational
+from benchmarks.timing import Goal, alternate, row
+from rsae.arms import EVERYTHING
+from rsae.gates.base import Gate
+from rsae.gates.relu import ReLU
+from rsae.sae import SAE
+from rsae.upgrade.finetune import Settings, _Run
+
+D_IN, D_SAE, BATCH = 256, 4096, 4096
+STEPS = 1  # in a round
+OPTIONAL = "dictionary_learning"
+
+
+def ours(gate: Gate, d_in: int = D_IN, d_sae: int = D_SAE, batch: int = BATCH, device: str = "cpu") -> _Run:
+    """A fine-tune of a random SAE, with whatever the product does in a step."""
+    W_dec = torch.nn.functional.normalize(torch.randn(d_sae, d_in), dim=1)
+    sae = SAE(W_dec.T.contiguous(), torch.zeros(d_sae), W_dec, torch.zeros(d_in), gate).to(device)
+    settings = Settings(10**9, batch, lr=1e-5, slow_lr=1e-6, decay_share=0.2, l1_coefficient=0.1)
+    return _Run(sae, settings, EVERYTHING)
+
+
+def _sae_lens(batch: int) -> Any:
+    cfg: Any = StandardTrainingSAEConfig(d_in=D_IN, d_sae=D_SAE, apply_b_dec_to_input=True, l1_coefficient=0.1)
+    trainer_cfg = SAETrainerConfig(
+        total_training_samples=10**9, train_batch_size_samples=batch, lr=1e-5, lr_end=1e-5, lr_warm_up_steps=0,
+        lr_decay_steps=0, logger=LoggingConfig(log_to_wandb=False),
+    )  # fmt: skip
+    sae: Any = TrainingSAE.from_dict(cfg.to_dict())
+    return SAETrainer(trainer_cfg, sae, iter(()))
+
+
+def _dictionary_learning() -> Any:
+    """Its trainer of a ReLU SAE; None where it is not installed."""
+    try:
+        from dictionary_learning.trainers import StandardTrainer  # type: ignore[import-not-found]
+    except ImportError:
+        return None
+    return StandardTrainer(
+        steps=10**9, activation_dim=D_IN, dict_size=D_SAE, layer=0, lm_name="none", lr=1e-5, l1_penalty=0.1,
+        warmup_steps=1, sparsity_warmup_steps=1, device="cpu",
+    )  # fmt: skip
+
+
+def run() -> list[dict]:
+    """Batches are in memory: reading them is measured by itself."""
+    torch.manual_seed(0)
+    x = torch.randn(BATCH, D_IN)
+    runs = {f"rational {degree}": ours(rational(degree, 1)) for degree in ((3, 2), (9, 8))} | {"relu": ours(ReLU())}
+    trainer, other = _sae_lens(BATCH), _dictionary_learning()
+
+    def steps(step: Any) -> Any:
+        return lambda: [step() for _ in range(STEPS)]
+
+    def theirs() -> None:
+        trainer.step(x)
+        trainer.n_training_steps += 1
+
+    contestants = {name: steps(lambda run=run: run.advance(x)) for name, run in runs.items()}
+    contestants["sae_lens SAETrainer, relu"] = steps(theirs)
+    if other is not None:
+        numbers = iter(range(10**9))
+        contestants[f"{OPTIONAL} StandardTrainer, relu"] = steps(lambda: other.update(next(numbers), x))
+    seconds = alternate(contestants)
+    mine, peer = "rational (9, 8)", "sae_lens SAETrainer, relu"
+    rows = [
+        row("step, (9, 8) against our own relu step", seconds, mine, "relu", Goal(1.0, False)),
+        row("step, (9, 8) against sae_lens's relu step", seconds, mine, peer, Goal(0.75, False)),
+        row("step, (3, 2) against our own relu step", seconds, "rational (3, 2)", "relu"),
+        row("step, relu, ours against sae_lens's", seconds, "relu", peer),
+    ]
+    what = f"step, (9, 8) against {OPTIONAL}'s relu step"
+    if other is None:
+        return [*rows, {"what": what, "not_run": f"{OPTIONAL} is not installed"}]
+    return [*rows, row(what, seconds, mine, f"{OPTIONAL} StandardTrainer, relu")]

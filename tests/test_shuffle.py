@@ -1,0 +1,96 @@
+"""Batches from shards: every row once a pass, mixed, in bounded memory, and an order that follows from the step."""
+
+import numpy as np
+import pytest
+import torch
+
+from rsae import shards as module
+from rsae.shards import Block, Shards, write
+from rsae.shuffle import batches, resident
+
+N, D_IN, BATCH, GROUP = 4000, 2, 50, 64  # of 64 rows in the test, so that a small file has many groups
+
+
+@pytest.fixture
+def shards(tmp_path, monkeypatch):
+    """Row i reads (i mod 2048, i div 2048): its own number, exact in fp16."""
+    monkeypatch.setattr(module, "ROW_GROUP", GROUP)
+    i = np.arange(N)
+    x = np.stack([i % 2048, i // 2048], 1).astype(np.float32)
+    block = Block((i // 40).astype(np.int32), (i % 40).astype(np.int32), x)
+    write(
+        tmp_path / "a", [block], n_tok=N, n_shards=7, dtype="float16", hook="h",
+        documents=[f"document {i}" for i in range(N // 40)], made_from={},
+    )  # fmt: skip
+    return Shards(tmp_path / "a")
+
+
+def numbers(stream, n):
+    """Of the rows in the next ``n`` batches; [n, BATCH]."""
+    found = torch.stack([next(stream) for _ in range(n)])
+    return (found[..., 0] + 2048 * found[..., 1]).long().numpy()
+
+
+POOL = 2 * 1000 * 2 * D_IN  # bytes: two chapters of 1000 rows
+
+
+def test_a_pass_has_no_row_twice_and_leaves_out_less_than_a_batch_per_chapter(shards):
+    chapters = -(-len(shards.groups) // (1000 // GROUP))
+    per_pass = numbers(batches(shards, BATCH, 3, pool=POOL), (N - chapters * (BATCH - 1)) // BATCH).ravel()
+    assert len(set(per_pass)) == len(per_pass)
+    assert per_pass.max() < N
+
+
+def test_another_seed_is_another_order_and_the_same_seed_the_same(shards):
+    first, again, other = (numbers(batches(shards, BATCH, seed, pool=POOL), 40) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).mean() > 0.9
+
+
+@pytest.mark.parametrize("start", [1, 17, 18, 75, 200])
+def test_the_order_follows_from_the_step(shards, start):
+    whole = numbers(batches(shards, BATCH, 3, pool=POOL), start + 5)
+    np.testing.assert_array_equal(numbers(batches(shards, BATCH, 3, start, pool=POOL), 5), whole[start:])
+
+
+def correlation(order, lag):
+    """Of the row numbers at that distance."""
+    return np.corrcoef(order[:-lag], order[lag:])[0, 1]
+
+
+@pytest.mark.parametrize("lag", [1, 2, 7, 49])
+def test_within_a_chapter_neighbours_are_as_unlike_as_in_a_random_order(shards, lag):
+    """A stream that reads row group by row group has 1 - O(1/N); a random order of n rows has 0 ± 1/√n."""
+    first = numbers(batches(shards, BATCH, 3, pool=POOL), 17).ravel()  # of the first chapter
+    assert correlation(np.arange(N), lag) > 0.99
+    assert abs(correlation(first, lag)) < 4 / np.sqrt(len(first))
+
+
+def test_a_chapter_is_drawn_from_all_over_the_data(shards):
+    """Fifteen of the 63 row groups at random: their rows spread as the whole does, to a quarter."""
+    first = numbers(batches(shards, BATCH, 3, pool=POOL), 17).ravel()
+    assert first.std() == pytest.approx(N / np.sqrt(12), rel=0.25)
+
+
+def test_never_more_rows_than_the_pool_allows(shards, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        Shards, "activations", lambda self, groups, plain=Shards.activations: read.append(x := plain(self, groups)) or x
+    )
+    numbers(batches(shards, BATCH, 3, pool=POOL), 200)
+    assert len(read) > 4
+    assert 2 * max(x.nbytes for x in read) <= POOL
+
+
+def test_what_fits_is_in_memory_and_permuted_as_a_whole(shards):
+    assert resident(shards, pool=N * 2 * D_IN - 1) is shards
+    data = resident(shards, pool=N * 2 * D_IN)
+    assert isinstance(data, torch.Tensor)
+    np.testing.assert_array_equal(data.numpy(), shards.load().x)
+    found = numbers(batches(data, BATCH, 3), N // BATCH).ravel()
+    np.testing.assert_array_equal(np.sort(found), np.arange(N))
+
+
+def test_a_pool_that_holds_no_batch_is_refused(shards):
+    with pytest.raises(ValueError, match="holds 64 rows, a batch or two row groups 500; enlarge the pool"):
+        next(batches(shards, 500, 0, pool=2 * GROUP * 2 * D_IN))
