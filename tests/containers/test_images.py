@@ -1,0 +1,91 @@
+"""The lines of docs/containers.md, run as they stand there: images are built, and suites run in them."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.containers import engines
+from tests.containers.engines import ROOT
+from tests.faults import pipeline
+from tests.workflow.project import Project
+
+SOMEBODY = "12345:12345"  # tests are root where an engine can be installed; a person is not
+
+
+def documented(program: str) -> list[str]:
+    """The commands of the docs that call ``program``."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "docs/containers.md").read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if program in line.split()[:1]]
+
+
+def test_both_images_start_from_the_same_pinned_base():
+    found = [re.findall(r"BASE=(\S+)", (ROOT / "containers" / name).read_text()) for name in ("Dockerfile", "rsae.def")]
+    assert found[0] == found[1]
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+@sha256:[0-9a-f]{64}", found[0][0])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder for gigabytes, gone afterwards."""
+    folder = tmp_path_factory.mktemp("images")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def base(place) -> Path:
+    engines.install(debootstrap="debootstrap")
+    return engines.base(place / "base")
+
+
+@pytest.fixture(scope="module")
+def pip(place) -> engines.Pip:
+    return engines.Pip(place)
+
+
+def shell(line: str, folder: Path, programs: Path) -> str:
+    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
+    return engines.call("bash", "-euc", line, cwd=folder, env=environment)
+
+
+def run_card(project: Project, suite: str) -> dict:
+    """Conditions of a run, in which compiler and headers were found."""
+    card = json.loads((project.folder / f"results/{suite}/run-card.json").read_text())
+    assert set(card["gate_paths"]) == {"compiled", "plain"}
+    return card
+
+
+@pytest.mark.slow
+def test_the_docker_lines(place, base, pip, tmp_path):
+    programs = engines.docker(place / "docker", base, pip)
+    build, run = documented("docker")
+    project = Project(tmp_path)
+    shell(build, project.folder, programs)
+    assert shell("docker run --rm rsae id -u", project.folder, programs).strip() != "0"
+    python = shell("docker run --rm rsae python --version", project.folder, programs).split()[1]
+    subprocess.run(["chown", "--recursive", SOMEBODY, project.folder], check=True)
+    shell(run.replace("$(id -u):$(id -g)", SOMEBODY), project.folder, programs)
+    assert run_card(project, "quick")["python"] == python
+    done = project.rsae("check", "--suite", "quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_apptainer_lines(place, base, pip, tmp_path):
+    programs = engines.apptainer(place / "apptainer", base, pip)
+    (build,) = documented("apptainer")
+    (run,) = (line for line in documented("./in-venv") if "--sdm apptainer" in line)
+    project = Project(tmp_path)
+    shell(build, project.folder, programs)
+    python = shell("apptainer exec containers/rsae.sif python --version", project.folder, programs).split()[1]
+    for name, text in (("suites", pipeline.SUITE), ("text", pipeline.TEXT)):
+        (project.folder / f"config/{name}/tiny.yaml").write_text(text)
+    shell(run.replace("./in-venv", "").replace("quick", "tiny"), project.folder, programs)
+    assert run_card(project, "tiny")["python"] == python
