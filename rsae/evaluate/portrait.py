@@ -58,6 +58,14 @@ def elementwise(sae: SAE) -> bool:
 
 
 @torch.no_grad()
+def preactivation(sae: SAE, x: Float[Tensor, "n_tok d_in"], feature: int) -> Float[Tensor, " n_tok"]:
+    """h of one feature alone: its column of :meth:`rsae.sae.SAE.preactivations`, at the price of one."""
+    column = sae.W_enc[:, feature]
+    bias = sae.b_enc[feature] - (sae.b_dec @ column if sae.apply_b_dec_to_input else 0.0)
+    return sae.normalised(x) @ column + bias
+
+
+@torch.no_grad()
 def curve(sae: SAE, feature: int, h: Float[Tensor, " n_point"]) -> Float[Tensor, " n_point"]:
     """Codes of ``feature`` at pre-activations ``h``, of an SAE whose gate is :func:`elementwise`."""
     return sae.gate(h[:, None].expand(-1, sae.d_sae).contiguous())[:, feature]

@@ -109,17 +109,15 @@ def _typical(look: Portrait) -> int:
 @torch.no_grad()
 def _gates(loaded: Mapping[str, SAE], feature: int, x: Tensor) -> dict[str, Any]:
     """One feature's codes against its pre-activations in every arm: exact where the gate has a curve, else measured."""
-    h, z = {}, {}
-    for arm, sae in loaded.items():
-        parts = [(sae.preactivations(part)[:, feature], sae.encode(part)[:, feature]) for part in x.split(CHUNK)]
-        h[arm], z[arm] = (torch.cat(column) for column in zip(*parts, strict=True))
+    h = {arm: portrait.preactivation(sae, x, feature) for arm, sae in loaded.items()}
     low = min(float(v.quantile(0.001)) for v in h.values())
     high = max(float(v.max()) for v in h.values())
     edges, points = np.linspace(low, high, BINS + 1), torch.linspace(low, high, POINTS)
     arms = {}
     for arm, sae in loaded.items():
-        counts, means = portrait.binned(h[arm], z[arm], edges)
         exact = portrait.elementwise(sae)
+        z = h[arm] if exact else torch.cat([sae.encode(part)[:, feature] for part in x.split(CHUNK)])
+        counts, means = portrait.binned(h[arm], z, edges)
         codes = portrait.curve(sae, feature, points).tolist() if exact else means
         arms[arm] = {"counts": counts, "codes": codes, "exact": exact}
     return {"feature": feature, "points": points.tolist(), "edges": edges.tolist(), "arms": arms}

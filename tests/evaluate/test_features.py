@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rsae.evaluate.contexts import AFTER, BEFORE, Text, apart, contexts
-from rsae.evaluate.portrait import STRENGTHS, Portrait, binned, curve, elementwise
+from rsae.evaluate.portrait import STRENGTHS, Portrait, binned, curve, elementwise, preactivation
 from rsae.evaluate.stability import FEWEST, Strongest, Together, compare, overlap
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
@@ -47,6 +47,12 @@ def test_the_curve_of_an_elementwise_gate_is_the_gate(make_sae):
     for other in (make_sae(TopK(3)), make_sae(Rescaled(TopK(3), torch.zeros(32)))):
         assert not elementwise(other)
     assert not elementwise(make_sae(ReLU()).with_refinement(Resolvent(torch.zeros(32))))
+
+
+@pytest.mark.parametrize("how", [{}, {"apply_b_dec_to_input": False}, {"normalize_activations": "layer_norm"}])
+def test_one_preactivation_is_its_column_of_all(make_sae, how):
+    sae, x = make_sae(ReLU(), **how), torch.randn(40, 8)
+    torch.testing.assert_close(preactivation(sae, x, 5), sae.preactivations(x)[:, 5], rtol=1e-5, atol=1e-5)
 
 
 def test_bins_hold_counts_and_means():
