@@ -3,9 +3,6 @@
 from typing import Any
 
 import torch
-from sae_lens import StandardTrainingSAEConfig, TrainingSAE
-from sae_lens.config import LoggingConfig, SAETrainerConfig
-from sae_lens.training.sae_trainer import SAETrainer
 
 from benchmarks.gate import rational
 from benchmarks.timing import Goal, alternate, row
@@ -29,6 +26,10 @@ def ours(gate: Gate, d_in: int = D_IN, d_sae: int = D_SAE, batch: int = BATCH, d
 
 
 def _sae_lens(batch: int) -> Any:
+    from sae_lens import StandardTrainingSAEConfig, TrainingSAE  # slow to import, and not wanted by all who come here
+    from sae_lens.config import LoggingConfig, SAETrainerConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
     cfg: Any = StandardTrainingSAEConfig(d_in=D_IN, d_sae=D_SAE, apply_b_dec_to_input=True, l1_coefficient=0.1)
     trainer_cfg = SAETrainerConfig(
         total_training_samples=10**9, train_batch_size_samples=batch, lr=1e-5, lr_end=1e-5, lr_warm_up_steps=0,
