@@ -18,6 +18,7 @@ container: config["container"]
 PLANS = load_plans()
 ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE
 ASSETS = load_assets_plan()
+LONG = 240  # minutes that a cluster gives a long job at its first attempt; each further one asks for more
 
 
 wildcard_constraints:
