@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 FP32 = 4
+BYTES = {"float16": 2, "float32": FP32}
 ALIVE = 6  # [batch, d_sae] tensors that a training step holds at once
 POOL = 8 << 30  # bytes of activations that a fine-tune holds, at most
 LOGITS = 4 << 30  # bytes: four batches of logits, each at most 1 GiB (see rsae.evaluate.downstream)

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from rsae import config
 from rsae.arms import Arm, Design, arms
 from rsae.docstrings import SPLITS
+from rsae.estimates import BYTES, Shape
 from rsae.files import canonical, digest
 from rsae.locks import Lock
 from rsae.provenance import code_digest, lock_digest
@@ -26,6 +27,7 @@ CONFIG = Path("config")
 # In order of precedence up to the last split that the main job needs.
 TEXT_SPLITS = SPLITS[: 1 + max(SPLITS.index(s) for s in config.EVALUATED)]
 SAE_FILES = LAYOUTS["sae_lens"]
+LIBRARIES_MB = 2000  # Python, torch and the embedded suite's data: at most 1.5 GB were measured (docs/cluster.md)
 HOST_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 TABLES = ("cells.csv", "reconstruction.md", "downstream.md", "win_loss.md", "strict.md", "claims.md")
 PROBED = 2000  # paragraphs of each side of a probe at most, and as many single tokens
@@ -664,6 +666,30 @@ class Plan:
         budget = self.suite.finetune.model_dump(include={"steps", "batch"})
         settings = {"suite": self.suite.smoke_of or self.name, "hosts": hosts, "pairs": pairs, **budget}
         return Job("preflight", [], {"out": self.preflight_file()}, settings)
+
+    def memory_mb(self, address: str) -> int:
+        """MB of main memory to ask a cluster for: of a host's largest job, as far as the config says its shapes."""
+        host = address.partition("/")[0]
+        shapes = [self._shape(h, t) for h, t in self.pairs() if h == host]
+        return LIBRARIES_MB + max((shape.memory for shape in shapes if shape), default=0) // 10**6
+
+    def _shape(self, host: str, teacher: str) -> Shape | None:
+        """Of a pair whose config says all of it, without a look at files; None for any other."""
+        entry, d_sae, cells = self.host(host), self.teacher(host, teacher).d_sae, self.cells(host, teacher)
+        if entry.size is None or d_sae is None:
+            return None
+        return Shape(
+            **entry.size.model_dump(exclude={"d_model"}),
+            d_in=entry.size.d_model,
+            d_sae=d_sae,
+            ctx=self.site(self.address(host, teacher)).ctx,
+            bytes_per_number=BYTES[entry.dtype],
+            tokens=self.suite.tokens(host),
+            n_sae=len(cells),
+            n_tuned=sum(self.arm(host, teacher, arm).tuned for arm, _ in cells),
+            steps=self.suite.finetune.steps,
+            batch=self.suite.finetune.batch,
+        )
 
     def preflight_made_by(self) -> str:
         """Its fingerprint; never the same twice while a pair is not run, for the reason may have gone."""

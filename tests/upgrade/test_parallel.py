@@ -1,6 +1,8 @@
 """Several processes end as one does: the same losses, the same SAE."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,22 +10,26 @@ from pathlib import Path
 import pytest
 import torch
 
+from rsae.plan import load_plans
 from rsae.sae import SAE
+from tests.faults import pipeline
 from tests.upgrade import parallel_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-5
 
 
+def torchrun(processes: int, *command: str, cwd: Path, **env: str) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone", "-m"]
+    done = subprocess.run(
+        [*launcher, *command], cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def launch(processes: int, by: str, folder: Path, stop_at: int = -1) -> None:
     """One torchrun for all gates."""
-    folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-    done = subprocess.run(
-        [*command, "-m", "tests.upgrade.parallel_worker", by, str(folder), str(stop_at)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    torchrun(processes, "tests.upgrade.parallel_worker", by, str(folder), str(stop_at), cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +71,22 @@ def test_what_two_left_three_continue_and_one_ends(alone, tmp_path):
     assert not (tmp_path / "relu").exists()
     parallel_worker.main("token", tmp_path, -1)
     assert_same(alone, tmp_path, 1)
+
+
+@pytest.mark.slow
+def test_the_stage_under_torchrun_writes_what_one_process_writes(tmp_path):
+    folder = pipeline.project(tmp_path)
+    pipeline.finish(folder)
+    place = folder / load_plans(folder / "config/suites")["tiny"].sae(pipeline.HOST, pipeline.TEACHER, "rsae", 0)
+    wanted, report = SAE.load(place), json.loads(place.with_name("training.json").read_text())
+    for by in ("token", "feature"):
+        shutil.rmtree(place)
+        command = ["finetune", "--host", pipeline.HOST, "--teacher", pipeline.TEACHER, "--arm", "rsae", "--by", by]
+        torchrun(2, "rsae", *command, cwd=folder, PYTHONPATH=str(ROOT), **pipeline.ENVIRONMENT)
+        found, said = SAE.load(place), json.loads(place.with_name("training.json").read_text())
+        assert (said["processes"], said["by"]) == (2, by)
+        assert said["loss_last"] == pytest.approx(report["loss_last"], rel=TOLERANCE)
+        assert found.eps == pytest.approx(wanted.eps, rel=1e-3)
+        # by norm: where a gradient is nothing but rounding, Adam still makes steps of the learning rate's size
+        for key, value in wanted.tensors().items():
+            assert float((found.tensors()[key] - value).norm() / value.norm()) < TOLERANCE, (by, key)

@@ -48,6 +48,10 @@ rule harvest:
         "results/benchmarks/{suite}/harvest/{host}/{split}.tsv"
     wildcard_constraints:
         host=ADDRESS,
+    resources:
+        gpu=config["gpus"],
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: PLANS[w.suite].harvest(w.host, w.split).fingerprint,
     shell:

@@ -10,6 +10,10 @@ rule evaluate_reconstruction:
         "results/logs/{suite}/{host}/evaluate_reconstruction/{teacher}.log",
     benchmark:
         "results/benchmarks/{suite}/evaluate_reconstruction/{host}/{teacher}.tsv"
+    resources:
+        gpu=config["gpus"],
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: PLANS[w.suite]
         .evaluate_reconstruction(w.host, w.teacher)
@@ -27,6 +31,10 @@ rule evaluate_downstream:
         "results/logs/{suite}/{host}/evaluate_downstream/{teacher}.log",
     benchmark:
         "results/benchmarks/{suite}/evaluate_downstream/{host}/{teacher}.tsv"
+    resources:
+        gpu=config["gpus"],
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: PLANS[w.suite]
         .evaluate_downstream(w.host, w.teacher)

@@ -48,6 +48,8 @@ rule import_teacher:
         "results/logs/{suite}/{host}/import_teacher/{teacher}.log",
     benchmark:
         "results/benchmarks/{suite}/import_teacher/{host}/{teacher}.tsv"
+    resources:
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
     params:
         made_by=lambda w: PLANS[w.suite].import_teacher(w.host, w.teacher).fingerprint,
     shell:
@@ -81,6 +83,8 @@ rule init:
         "results/benchmarks/{suite}/init/{host}/{teacher}-{arm}.tsv"
     wildcard_constraints:
         arm="|".join(plan.arm_names(tuned=False) for plan in PLANS.values()),
+    resources:
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
     params:
         made_by=lambda w: PLANS[w.suite].init(w.host, w.teacher, w.arm).fingerprint,
     shell:
@@ -108,6 +112,10 @@ for _name, _plan in PLANS.items():
             f"results/benchmarks/{_name}/finetune/{{host}}/{{teacher}}-{{arm}}.tsv"
         wildcard_constraints:
             arm=_plan.arm_names(tuned=True),
+        resources:
+            gpu=config["gpus"],
+            mem_mb=lambda w, attempt, plan=_plan: attempt * plan.memory_mb(w.host),
+            runtime=lambda w, attempt: attempt * LONG,
         params:
             made_by=lambda w, plan=_plan: plan.finetune(
                 w.host, w.teacher, w.arm
@@ -124,6 +132,10 @@ rule tune:
         "results/{suite}/{host}/{teacher}/tuning.json",
     log:
         "results/logs/{suite}/{host}/tune/{teacher}.log",
+    resources:
+        gpu=config["gpus"],
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: PLANS[w.suite].tune(w.host, w.teacher).fingerprint,
     shell:
@@ -139,6 +151,10 @@ rule tune_arm:
         "results/logs/{suite}/{host}/tune_arm/{teacher}-{arm}.log",
     benchmark:
         "results/benchmarks/{suite}/tune_arm/{host}/{teacher}-{arm}.tsv"
+    resources:
+        gpu=config["gpus"],
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: PLANS[w.suite].tune_arm(w.host, w.teacher, w.arm).fingerprint,
     shell:

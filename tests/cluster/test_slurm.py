@@ -1,0 +1,92 @@
+"""A suite through a real Slurm: the tables of a local run, byte for byte but for seconds."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from rsae.plan import LIBRARIES_MB, load_plans
+from tests.cluster import slurm
+from tests.faults import pipeline
+from tests.workflow.project import Project
+
+LINE = "snakemake --profile profiles/slurm --config gpus=1 --slurm-no-account --slurm-status-command squeue"
+SOON = "--slurm-init-seconds-before-status-checks 5 --latency-wait 10"  # the node is this machine
+SECONDS = "fine-tune s"
+
+
+def with_tiny(folder: Path) -> Project:
+    """A clone with the tiny suite in it, beside the project's own."""
+    project = Project(folder)
+    for name, text in (("suites", pipeline.SUITE), ("text", pipeline.TEXT)):
+        (folder / f"config/{name}/tiny.yaml").write_text(text)
+    return project
+
+
+def without_seconds(table: str) -> list[list[str]]:
+    """Cells of a Markdown text, but for the columns that hold seconds."""
+    rows, dropped = [], None
+    for line in table.splitlines():
+        cells = [cell.strip(" -") for cell in line.split("|")]
+        if not line.startswith("|"):
+            dropped = None
+        elif SECONDS in cells:
+            dropped = cells.index(SECONDS)
+        rows.append([cell for i, cell in enumerate(cells) if i != dropped])
+    return rows
+
+
+def results(project: Project, suite: str) -> dict[str, bytes]:
+    found = pipeline.results(project.folder)
+    return {k: v for k, v in found.items() if k.startswith((f"results/{suite}/", "results/gates/"))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", ["tiny", "quick"])
+def test_a_suite_through_slurm_ends_as_a_local_run(tmp_path, suite):
+    local, cluster = (with_tiny(tmp_path / name) for name in ("local", "cluster"))
+    local.snakemake("--cores", "2", suite)
+    (tmp_path / "slurm").mkdir()
+    with slurm.running(tmp_path / "slurm"):
+        done = cluster.call("timeout", "-k", "30", "3000", *f"{LINE} {SOON} {suite}".split())
+        jobs = slurm.jobs()
+
+    wanted, found = results(local, suite), results(cluster, suite)
+    assert f"results/{suite}/tables/cells.csv" in wanted
+    assert sorted(wanted) == sorted(found)
+    assert [name for name in wanted if wanted[name] != found[name]] == []
+    for path in (local.folder / f"results/{suite}/tables").glob("*.md"):
+        other = cluster.folder / path.relative_to(local.folder)
+        assert without_seconds(path.read_text()) == without_seconds(other.read_text()), path.name
+
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    steps = re.search(r"^total\s+(\d+)$", done.stdout + done.stderr, re.MULTILINE)
+    assert steps
+    assert len(jobs) < int(steps[1]) - 1  # small ones went together
+    waited = sorted((job["StartTime"], job["EndTime"]) for job in jobs if "gpu" in job.get("TresPerJob", ""))
+    pairs = {"tiny": 1, "quick": 3}[suite]
+    assert len(waited) == 4 + pairs * (2 + 2)  # harvests of four splits; two fine-tunes and two judgements of a pair
+    # one GPU, one job at a time
+    assert all(before[1] <= after[0] for before, after in pairwise(waited))
+
+
+def test_the_profile_names_rules_that_exist():
+    import yaml
+
+    root = Path(__file__).resolve().parents[2]
+    profile = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())
+    rules = set(
+        re.findall(r"^rule (\w+):", "".join(p.read_text() for p in (root / "workflow/rules").glob("*.smk")), re.M)
+    )
+    assert set(profile["groups"]) <= rules
+    assert set(profile["groups"].values()) == set(profile["group-components"])
+
+
+def test_what_a_cluster_is_asked_for_follows_the_shapes():
+    plans = load_plans()
+    assert plans["embedded"].memory_mb("gpt2-docs") == LIBRARIES_MB  # its config says no d_sae
+    weights = 32768 * (2 * 768 + 1) + 768  # the widest SAE of gpt2-small
+    training = 4 * (4 * weights + 6 * 4096 * 32768)  # weights, gradients, two moments; six tensors of a batch
+    cached = 4_000_000 * 768 * 2  # fp16
+    assert plans["paper"].memory_mb("gpt2-small/topk") == LIBRARIES_MB + (training + cached) // 10**6
