@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from rsae.gates import kernels
 from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.kernels import native
+from rsae.gates.kernels.tiled import Shape
 from rsae.gates.polynomial import Polynomial
 from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
@@ -181,6 +183,21 @@ def test_whatever_the_dtype_the_arithmetic_is_fp32(dtype):
     assert h.grad is not None
     assert single.grad is not None
     assert torch.equal(h.grad, single.grad.to(dtype))
+
+
+def test_a_gate_of_another_dtype_is_computed_in_fp32_too():
+    gate, h = gates()["rational per feature"], torch.randn(7, D_SAE, generator=torch.Generator().manual_seed(0))
+    single = gate(h)
+    torch.testing.assert_close(gate.double()(h), single, rtol=1e-5, atol=1e-6)
+
+
+def test_a_compiler_that_fails_is_named_with_the_remedy(monkeypatch, tmp_path):
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho no headers >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    with pytest.raises(ValueError, match=r"broken cannot compile the gate; set RSAE_GATE=tiled[\s\S]*no headers"):
+        native.forward(torch.ones(1, 1), Shape(torch.ones(2), torch.ones(3), torch.ones(1), torch.ones(1), 0.0, False))
 
 
 def test_the_gates_derivative_is_that_of_finite_differences_in_float64():

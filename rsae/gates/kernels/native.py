@@ -49,8 +49,9 @@ def _ready(x: Tensor) -> Tensor:
 
 
 def _call(kernel: str, read: list[Tensor], shape: Shape, size: torch.Size, written: list[Tensor]) -> None:
-    """Hand the addresses of contiguous tensors to a kernel of :mod:`rsae.gates.kernels.source`."""
-    read = [*read, torch.cat([shape.num, shape.den]), shape.inv_c_in, shape.c_out]  # held until the kernel returns
+    """Hand the addresses of contiguous fp32 tensors to a kernel of :mod:`rsae.gates.kernels.source`."""
+    parameters = torch.cat([shape.num, shape.den]), shape.inv_c_in, shape.c_out
+    read = [*read, *map(_ready, parameters)]  # held until the kernel returns
     n, d = map(ctypes.c_long, size)
     getattr(_library(len(shape.num), len(shape.den)), kernel)(
         *(ctypes.c_void_p(x.data_ptr()) for x in read),
