@@ -65,6 +65,10 @@ rule verify_teacher:
         "results/logs/{suite}/{host}/verify_teacher/{teacher}.log",
     benchmark:
         "results/benchmarks/{suite}/verify_teacher/{host}/{teacher}.tsv"
+    resources:
+        gpu=config["gpus"],
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: PLANS[w.suite].verify_teacher(w.host, w.teacher).fingerprint,
     shell:
