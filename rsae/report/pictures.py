@@ -1,8 +1,8 @@
 """Every figure of the page, from what was measured of a pair."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,28 @@ FIXED = {
     "resolvent": "#1971c2",
 }
 OTHERS = ("#2f9e44", "#9c36b5", "#0c8599", "#e8a400", "#c2255c", "#5f3dc4", "#74b816", "#a0522d", "#66788a", "#12b886")
-WIDTH = 4.6  # inches, of figures of which the page shows three side by side
+MANY = 6  # arms, beyond which a legend no longer fits inside
 STABLE = {
     "cosine": "cosine of decoder rows",
     "correlation": "correlation of codes",
     "overlap": "shared strongest tokens",
 }
+
+
+def wide(arms: Collection[str]) -> bool:
+    """Whether figures of so many arms have their legend beside them."""
+    return len(arms) > MANY
+
+
+def _width(arms: Collection[str]) -> float:
+    return 6.6 if wide(arms) else 4.6  # inches; the page shows two or three side by side
+
+
+def _legend(axis: Axes, beside: bool, loc: Literal["best", "upper left"] = "best") -> None:
+    if beside:
+        axis.figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+    else:
+        axis.legend(fontsize=7, loc=loc)
 
 
 def colours(arms: Sequence[str]) -> dict[str, str]:
@@ -56,7 +72,7 @@ def fronts(cells: pd.DataFrame, out: Path, name: str, colour: Mapping[str, str])
             axis.axvline(table["teacher", "l0"].value, color=colour["teacher"], lw=0.8, ls=":", zorder=0)
             axis.set_xlabel("l0, features per token")
             axis.set_ylabel(metric)
-        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+        _legend(axes[0], True)
 
 
 def _beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
@@ -68,7 +84,7 @@ def gates(found: Found, out: Path, name: str, colour: Mapping[str, str]) -> None
     gate = found["gate"]
     edges = np.array(gate["edges"])
     middle = (edges[1:] + edges[:-1]) / 2
-    with panels(out, name, 1, WIDTH, 4.4, beneath=0.45) as (curves, histogram):
+    with panels(out, name, 1, _width(gate["arms"]), 4.4, beneath=0.45) as (curves, histogram):
         for arm, its in gate["arms"].items():
             style = {"color": colour[arm], "lw": 2.2 if arm == "teacher" else 1.5, "label": arm}
             if its["exact"]:
@@ -79,7 +95,7 @@ def gates(found: Found, out: Path, name: str, colour: Mapping[str, str]) -> None
             filled = {"fill": True, "alpha": 0.25} if arm == "teacher" else {}
             histogram.stairs(its["counts"], edges, color=colour[arm], lw=1, **filled)
         curves.set_ylabel("code z")
-        curves.legend(fontsize=7, loc="upper left")
+        _legend(curves, wide(gate["arms"]), "upper left")
         histogram.set_yscale("symlog", linthresh=1)
         histogram.set_ylabel("tokens")
         histogram.set_xlabel(f"pre-activation h of feature {gate['feature']}")
@@ -88,7 +104,7 @@ def gates(found: Found, out: Path, name: str, colour: Mapping[str, str]) -> None
 def thresholds(found: Found, out: Path, name: str, colour: Mapping[str, str]) -> None:
     """How many features are stronger than eps, for every eps; a dot where an arm's own support rule cuts."""
     strengths = np.array(found["strengths"])
-    with panels(out, name, 1, WIDTH, 3.6) as (axis,):
+    with panels(out, name, 1, _width(found["arms"]), 3.6) as (axis,):
         for arm, its in found["arms"].items():
             l0 = np.array(its["l0_at"])
             axis.plot(strengths, np.where(l0 > 0, l0, np.nan), color=colour[arm], lw=1.6, label=arm)
@@ -100,20 +116,20 @@ def thresholds(found: Found, out: Path, name: str, colour: Mapping[str, str]) ->
         axis.axhline(found["arms"]["teacher"]["l0"], color=colour["teacher"], lw=0.8, ls=":")
         axis.set_xlabel("eps: a feature counts where |z| · ‖W_dec‖ > eps")
         axis.set_ylabel("features per token")
-        axis.legend(fontsize=7)
+        _legend(axis, wide(found["arms"]))
 
 
 def densities(found: Found, out: Path, name: str, colour: Mapping[str, str]) -> None:
     """How often features are in the support; the dead ones are counted in the legend."""
     edges = np.array(found["densities"])
-    with panels(out, name, 1, WIDTH, 3.4) as (axis,):
+    with panels(out, name, 1, _width(found["arms"]), 3.4) as (axis,):
         for arm, its in found["arms"].items():
             filled = {"fill": True, "alpha": 0.15} if arm == "teacher" else {}
             axis.stairs(its["density"], edges, color=colour[arm], lw=1.5, label=f"{arm}, {its['dead']} dead", **filled)
         _decades(axis)
         axis.set_xlabel("share of tokens on which a feature is in the support")
         axis.set_ylabel("features")
-        axis.legend(fontsize=7)
+        _legend(axis, wide(found["arms"]))
 
 
 def _decades(axis: Axes) -> None:
@@ -133,4 +149,4 @@ def stability(found: Found, out: Path, name: str, colour: Mapping[str, str]) -> 
             axis.locator_params(axis="x", nbins=4)
             axis.set_ylim(0, 1.02)
         axes[0].set_ylabel("share of features at least so alike")
-        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+        _legend(axes[0], True)

@@ -96,7 +96,8 @@ def _drawn(
         for section, (draw, caption) in OF_A_PAIR.items():
             name = f"{section}-{host}-{teacher}"
             draw(its, folder, name, colour)
-            sections[section].append(Picture(folder / f"{name}.svg", f"{host} / {teacher}", caption))
+            picture = Picture(folder / f"{name}.svg", f"{host} / {teacher}", caption, wide=pictures.wide(its["arms"]))
+            sections[section].append(picture)
     return sections
 
 

@@ -21,6 +21,7 @@ class Picture(NamedTuple):
     title: str
     caption: str
     address: str = ""  # from the page
+    wide: bool = False  # two of them side by side, not three
 
 
 class Claim(NamedTuple):
