@@ -37,16 +37,6 @@ def counts(kept: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def growth(kept: dict[str, Any]) -> str:
-    """One table per quantity that grows."""
-    parts = []
-    for points in kept.get("growth", {}).get("found", {}).values():
-        names = list(points[0])
-        parts.append("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
-        parts[-1] += "".join("\n| " + " | ".join(f"{p[n]:.4g}" for n in names) + " |" for p in points)
-    return "\n\n".join(parts)
-
-
 def figure(kept: dict[str, Any], path: Path) -> None:
     """Ratios and what must be reached, on a logarithmic axis."""
     rows = [r for name in COMPARED for r in kept.get(name, {}).get("found", []) if "reached" in r]
@@ -71,7 +61,7 @@ def main() -> None:
     figure(kept, DOCS / "figures/speed.svg")
     page = DOCS / "speed.md"
     parts = page.read_text().split(MARK)
-    for i, text in zip((1, 3, 5), (table(kept), counts(kept), growth(kept)), strict=True):
+    for i, text in zip((1, 3), (table(kept), counts(kept)), strict=True):
         parts[i] = f"\n{text}\n"
     page.write_text(MARK.join(parts))
 
