@@ -12,12 +12,8 @@ import torch
 from tabulate import tabulate
 
 from rsae import hub
-<<<<<<< HEAD
 from rsae.device import device, named
-from rsae.estimates import Shape
-=======
 from rsae.estimates import BYTES, Shape
->>>>>>> cluster
 from rsae.files import write_json
 from rsae.stages.fetch import wanted
 
