@@ -24,7 +24,7 @@ def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path) -> None:
     teacher = SAE.load(saes["teacher", 0])
     rows = []
     for (arm, seed), folder in progress(saes.items(), len(saes), "anatomy"):
-        found = anatomy(SAE.load(folder), teacher, chunks(shards))
+        found = anatomy(SAE.load(folder), teacher, (x.cpu() for x in chunks(shards)))
         rows += [(arm, seed, *row) for row in numbers(found)]
     columns = zip(*rows, strict=True)
     parquet.write(out, pa.table(dict(zip(("arm", "seed", "quantity", "at", "value"), columns, strict=True))), {})
