@@ -51,11 +51,7 @@ rule all:
         PLANS["embedded"].targets(),
 
 
-def waiting_for(job):
-    """A job's inputs, and what must be there before it but is no reason to run it again."""
-    return [*job.inputs, *(ancient(str(path)) for path in job.after)]
-
-
+include: "workflow/rules/common.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/upgrade.smk"

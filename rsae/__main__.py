@@ -1,6 +1,7 @@
 """Entry point of ``python -m rsae``, and of ``rsae`` where the package is installed."""
 
 import os
+import sys
 
 # One thread per job, whatever the core count: parallelism is between jobs, and sums that are cut
 # differently round differently. Must be set before NumPy loads its BLAS.
@@ -11,4 +12,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from rsae.cli import main  # noqa: E402
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Thread pools of native libraries are torn down with the interpreter, and on a busy machine this once ended a
+        # process whose file was written with "terminate called without an active exception": leave without it.
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))

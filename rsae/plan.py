@@ -807,7 +807,8 @@ class Plan:
         run_card = self.run_card().arguments["out"]
         # studies of their own and figures that only some suites have: shown where somebody made them
         atlas = sorted((self.results / "gates" / "atlas").glob("*.svg"))
-        fronts = [path for path in self.extra_tables() if path.suffix == ".svg"]
+        planned = [path for path in self.extra_tables() if path.suffix == ".svg"]
+        fronts = sorted({*planned, *(self.root / "tables").glob("*.svg")})
         return Job(
             "report",
             [*tables, self.cells_file(), *features.values(), run_card, *atlas, *fronts],

@@ -41,10 +41,9 @@ def at_l0(sae: SAE, l0: float, data: Iterable[Tensor]) -> SAE:
 
 def _cut(score: Callable[[Tensor], Tensor], l0: float, data: Iterable[Tensor]) -> float:
     """The value that ``l0`` scores per token exceed: the (l0 · n_tok + 1)-th largest of all."""
-    chunks, kept = list(data), None
-    allowed = int(l0 * sum(map(len, chunks)))
+    chunks = list(data)
+    allowed, kept = int(l0 * sum(map(len, chunks))), torch.empty(0, device=chunks[0].device)
     for x in chunks:
-        scores = score(x).flatten()
-        kept = scores if kept is None else torch.cat([kept, scores])
+        kept = torch.cat([kept, score(x).flatten()])
         kept = torch.topk(kept, min(allowed + 1, len(kept)), sorted=False).values
     return float(kept.min())

@@ -17,11 +17,10 @@ class Unbroken(NamedTuple):
     seconds: float
 
 
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):  # before xdist reads the groups
     """One worker for all tests of the tiny suite, or each worker would run it for itself."""
-    for item in items:
-        if {"unbroken", "project"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("tiny"))
+    if {"unbroken", "project"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.xdist_group("tiny"))
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,9 @@ DATA = list(torch.randn(400, 8, generator=torch.Generator().manual_seed(1)).spli
 
 
 def log_rho(sae):
-    assert isinstance(sae.refine, Resolvent)
-    return sae.refine.log_rho.detach()
+    refine = sae.refine
+    assert isinstance(refine, Resolvent)
+    return refine.log_rho.detach()
 
 
 def test_clusters_are_no_worse_than_a_shared_rho_and_each_is_its_own_feature_set(make_sae):

@@ -7,13 +7,11 @@ import pytest
 from tests.workflow.project import ROOT, Project
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):  # before xdist reads the groups
     """One worker for all tests of the quick project, or each worker would run it for itself."""
-    for item in items:
-        for project in ("quick", "clone"):
-            if project in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(project))
+    for project in ("quick", "clone"):
+        if project in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(project))
 
 
 @pytest.fixture(scope="session")
