@@ -61,7 +61,7 @@ class Job(NamedTuple):
     inputs: list[Path]  # files and folders that must exist, as Snakemake sees them
     arguments: dict[str, Any]  # paths, as the stage sees them
     settings: dict[str, Any]  # JSON values
-    after: tuple[Path, ...] = ()  # files that must exist, whatever their age
+    after: tuple[Path, ...] = ()  # verdicts without which it does not start; the stage does not read them
     module: str | None = None  # code that the stage finds by name, such as an arm's
 
     @property
@@ -318,9 +318,7 @@ class Plan:
         }
 
     def verify_teacher(self, host: str, teacher: str) -> Job:
-        """The teacher gate. Nothing is upgraded before it; what it measures changes no upgrade, so its age is no reason
-        for another one.
-        """
+        """The teacher gate: nothing is upgraded before it."""
         entry, address = self.teacher(host, teacher), self.address(host, teacher)
         model, source = self.host_place(host), self.teacher_place(host, teacher)
         tokens, calibration = self.token_file(address, "calibration"), self.activations(address, "calibration")

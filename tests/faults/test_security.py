@@ -156,7 +156,7 @@ def test_a_manifest_cannot_point_elsewhere_even_if_it_is_sealed(project):
         manifest = unsealed(json.loads((folder / "manifest.json").read_text()))
         manifest["shards"][0]["file"] = name
         (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
-        with pytest.raises(ValueError, match="(outside of the folder|missing); delete the folder"):
+        with pytest.raises(ValueError, match=r"(outside of the folder|missing); delete the folder"):
             Shards(folder).load()
 
 

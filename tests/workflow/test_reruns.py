@@ -46,17 +46,18 @@ def test_code_reruns_exactly_the_stages_that_use_it(untouched):
     assert untouched.planned("quick") == TABLES | finetunes(*every) | evaluations(*every)
 
 
-def test_what_measures_a_teacher_upgrades_none(untouched):
-    """The teacher gate comes before every upgrade, and another measurement does not change what was upgraded."""
+def test_nothing_is_upgraded_before_the_teacher_gate(untouched):
+    """A figure that was published is held against the teacher again, and so is whatever measures it."""
     untouched.edit(
         "config/suites/quick.yaml", "kind: topk", "kind: topk\n        published: {l0: {value: 24, within: 9}}"
     )
-    assert untouched.planned("quick") == {f"verify-teacher {HOST} --teacher topk"}
+    gate = {f"verify-teacher {HOST} --teacher topk", f"init {HOST} --teacher topk --arm rsae_init"}
+    assert untouched.planned("quick") == gate | finetunes("topk") | evaluations("topk") | TABLES
     untouched.edit("rsae/evaluate/downstream.py", "BATCH = 32", "BATCH = 16")
-    every, measuring = ("relu", "jumprelu", "topk"), ("verify-teacher", "evaluate-downstream")
-    assert untouched.planned("quick") == TABLES | {
-        f"{stage} {HOST} --teacher {t}" for stage in measuring for t in every
-    }
+    every = ("relu", "jumprelu", "topk")
+    gates = {f"verify-teacher {HOST} --teacher {t}" for t in every}
+    inits = {f"init {HOST} --teacher {t} --arm rsae_init" for t in every}
+    assert untouched.planned("quick") == gates | inits | finetunes(*every) | evaluations(*every) | TABLES
 
 
 def test_a_comment_or_a_docstring_plans_nothing(untouched):

@@ -2,5 +2,8 @@
 
 
 def waiting_for(job):
-    """A job's inputs, and what must be there before it but is no reason to run it again."""
-    return [*job.inputs, *(ancient(str(path)) for path in job.after)]
+    """A job's inputs, and the verdict that it waits for.
+
+    Not ancient(): beside a job that runs again Snakemake 9.27 overlooks what waits for it so, whatever its own reasons.
+    """
+    return [*job.inputs, *job.after]
