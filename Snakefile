@@ -51,7 +51,6 @@ rule all:
         PLANS["embedded"].targets(),
 
 
-include: "workflow/rules/common.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/upgrade.smk"

@@ -62,7 +62,7 @@ def _require(paths: list[Path]) -> None:
 
 
 def _do(job: Job) -> Any:
-    _require([*job.inputs, *job.after])
+    _require(job.inputs)
     return importlib.import_module(f"rsae.stages.{job.stage}").run(**job.arguments, **job.settings)
 
 

@@ -61,7 +61,6 @@ class Job(NamedTuple):
     inputs: list[Path]  # files and folders that must exist, as Snakemake sees them
     arguments: dict[str, Any]  # paths, as the stage sees them
     settings: dict[str, Any]  # JSON values
-    after: tuple[Path, ...] = ()  # verdicts without which it does not start; the stage does not read them
     module: str | None = None  # code that the stage finds by name, such as an arm's
 
     @property
@@ -318,7 +317,11 @@ class Plan:
         }
 
     def verify_teacher(self, host: str, teacher: str) -> Job:
-        """The teacher gate: nothing is upgraded before it."""
+        """The teacher gate: nothing is upgraded before it.
+
+        Its verdict is an ordinary input of what follows. As ``ancient`` it would not be a reason to run again, but
+        beside a job that runs again Snakemake 9.27 overlooks what waits for it so, whatever its own reasons.
+        """
         entry, address = self.teacher(host, teacher), self.address(host, teacher)
         model, source = self.host_place(host), self.teacher_place(host, teacher)
         tokens, calibration = self.token_file(address, "calibration"), self.activations(address, "calibration")
@@ -346,7 +349,13 @@ class Plan:
         calibration, threshold = (self.read(host, teacher, s) for s in ("calibration", "threshold"))
         return Job(
             "init",
-            [*self.sae_files(host, teacher, "teacher", 0), *([fit] if fit else []), calibration, threshold],
+            [
+                *self.sae_files(host, teacher, "teacher", 0),
+                self.verified(host, teacher),
+                *([fit] if fit else []),
+                calibration,
+                threshold,
+            ],
             {
                 "teacher": self.sae(host, teacher, "teacher", 0),
                 "fit": fit,
@@ -355,7 +364,6 @@ class Plan:
                 "out": self.sae(host, teacher, arm, 0),
             },
             {"arm": spec.name, "kind": entry.kind, "tail": self.suite.gate.tail},
-            (self.verified(host, teacher),),
             spec.module,
         )
 
@@ -377,7 +385,7 @@ class Plan:
         return Job(
             "finetune",
             [f for a in starts for f in self.sae_files(host, teacher, a, 0)]
-            + [activations, threshold, *([tuning] if tuning else [])],
+            + [self.verified(host, teacher), activations, threshold, *([tuning] if tuning else [])],
             {
                 "start": self.sae(host, teacher, spec.start, 0),
                 "teacher": self.sae(host, teacher, "teacher", 0),
@@ -404,7 +412,6 @@ class Plan:
                 "l1_coefficient": chosen("l1_coefficient", entry.l1_coefficient),
                 "objective": spec.objective or budget.objective,
             },
-            (self.verified(host, teacher),),
             spec.module,
         )
 
@@ -434,7 +441,6 @@ class Plan:
                 "order_seed": job.settings["order_seeds"][str(seed)],
                 **{k: job.settings[k] for k in kept},
             },
-            job.after,
             job.module,
         )
 
@@ -461,7 +467,6 @@ class Plan:
                 "order_seed": job.settings["order_seeds"][str(seed)],
                 **{k: job.settings[k] for k in kept},
             },
-            job.after,
         )
 
     def evaluate_reconstruction(self, host: str, teacher: str) -> Job:
@@ -470,14 +475,13 @@ class Plan:
         test = self.read(host, teacher, "test")
         return Job(
             "evaluate_reconstruction",
-            [test, *(f for c in cells for f in self.sae_files(host, teacher, *c))],
+            [test, self.verified(host, teacher), *(f for c in cells for f in self.sae_files(host, teacher, *c))],
             {
                 "test": test,
                 "saes": {c: self.sae(host, teacher, *c) for c in cells},
                 "out": self.sums(host, teacher, "reconstruction"),
             },
             {},
-            (self.verified(host, teacher),),
         )
 
     def evaluate_downstream(self, host: str, teacher: str) -> Job:
@@ -489,6 +493,7 @@ class Plan:
             [
                 tokens,
                 calibration,
+                self.verified(host, teacher),
                 *model.inputs,
                 *(f for c in cells for f in self.sae_files(host, teacher, *c)),
             ],
@@ -500,7 +505,6 @@ class Plan:
                 "out": self.sums(host, teacher, "downstream"),
             },
             self._opening(address),
-            (self.verified(host, teacher),),
         )
 
     def probe(self, host: str, teacher: str) -> Job:

@@ -3,7 +3,7 @@
 
 rule evaluate_reconstruction:
     input:
-        lambda w: waiting_for(PLANS[w.suite].evaluate_reconstruction(w.host, w.teacher)),
+        lambda w: PLANS[w.suite].evaluate_reconstruction(w.host, w.teacher).inputs,
     output:
         "results/{suite}/{host}/{teacher}/reconstruction.parquet",
     log:
@@ -24,7 +24,7 @@ rule evaluate_reconstruction:
 
 rule evaluate_downstream:
     input:
-        lambda w: waiting_for(PLANS[w.suite].evaluate_downstream(w.host, w.teacher)),
+        lambda w: PLANS[w.suite].evaluate_downstream(w.host, w.teacher).inputs,
     output:
         "results/{suite}/{host}/{teacher}/downstream.parquet",
     log:

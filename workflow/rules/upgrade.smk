@@ -77,7 +77,7 @@ rule verify_teacher:
 
 rule init:
     input:
-        lambda w: waiting_for(PLANS[w.suite].init(w.host, w.teacher, w.arm)),
+        lambda w: PLANS[w.suite].init(w.host, w.teacher, w.arm).inputs,
     output:
         "results/{suite}/{host}/{teacher}/{arm}/seed-0/sae/cfg.json",
         "results/{suite}/{host}/{teacher}/{arm}/seed-0/sae/sae_weights.safetensors",
@@ -103,7 +103,7 @@ for _name, _plan in PLANS.items():
         name:
             f"finetune_{_name}"
         input:
-            lambda w, plan=_plan: waiting_for(plan.finetune(w.host, w.teacher, w.arm)),
+            lambda w, plan=_plan: plan.finetune(w.host, w.teacher, w.arm).inputs,
         output:
             [
                 f"results/{_name}/{{host}}/{{teacher}}/{{arm}}/seed-{seed}/{file}"
@@ -131,7 +131,7 @@ for _name, _plan in PLANS.items():
 
 rule tune:
     input:
-        lambda w: waiting_for(PLANS[w.suite].tune(w.host, w.teacher)),
+        lambda w: PLANS[w.suite].tune(w.host, w.teacher).inputs,
     output:
         "results/{suite}/{host}/{teacher}/tuning.json",
     log:
@@ -148,7 +148,7 @@ rule tune:
 
 rule tune_arm:
     input:
-        lambda w: waiting_for(PLANS[w.suite].tune_arm(w.host, w.teacher, w.arm)),
+        lambda w: PLANS[w.suite].tune_arm(w.host, w.teacher, w.arm).inputs,
     output:
         "results/{suite}/{host}/{teacher}/{arm}/tuning.json",
     log:
