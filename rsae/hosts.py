@@ -1,13 +1,15 @@
-"""The language model: capture and splice at one residual site, through TransformerBridge."""
+"""The language model: capture and splice at one residual site."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from rsae.device import device
@@ -24,11 +26,18 @@ class Clean(NamedTuple):
     handed_on: Any  # what the block before the hook returned: a tensor, or a tuple that begins with one
 
 
+class _ReachedError(Exception):
+    """The hook has seen what it wants: the rest of the model is not run."""
+
+
 class Host:
     """A causal language model, its residual stream open at ``hook``.
 
     ``d_in`` is the width of the site. Only positions that hold text are touched: BOS keeps its
     own activation in clean and spliced runs alike.
+
+    What only captures runs the Hugging Face model as it is, up to the hook; the bridge, whose hook points cost more
+    than a small model's blocks, is built at the first :meth:`clean`. They agree (tests/test_hosts.py).
 
     ``center_writing_weights``: the site as SAEs saw it that were trained through transformer_lens's
     processed models. Centring every weight that writes to the stream takes each token's mean over
@@ -40,49 +49,61 @@ class Host:
     """
 
     def __init__(self, path: Path | str, hook: str, center_writing_weights: bool = False) -> None:
-        # slow to import (seconds, half a gigabyte), so only stages that run a host pay for it
-        from transformer_lens.model_bridge import TransformerBridge
-
-        path, self.hook, self.device = opened(path), hook, device()
-        model, tokenizer = load_model(path).to(self.device), load_tokenizer(path)
-        self.bridge: Any = TransformerBridge.boot_transformers(
-            str(path), hf_model=model, tokenizer=tokenizer, device=str(self.device)
-        )
-        # legacy hook names; weights stay as Hugging Face has them
-        self.bridge.enable_compatibility_mode(no_processing=True)
-        sites = [k for k in self.bridge.hook_dict if k.endswith(("hook_resid_pre", "hook_resid_post"))]
+        self.path, self.hook, self.device = opened(path), hook, device()
+        self.model = load_model(self.path).to(self.device)
+        sites = [f"blocks.{i}.hook_resid_{at}" for i in range(len(_blocks(self.model))) for at in ("pre", "post")]
         if hook not in sites:
             raise ValueError(f"host {path} has no hook {hook!r}; its residual sites are {', '.join(sites)}")
-        if center_writing_weights and self.bridge.cfg.normalization_type not in ("LN", "LNPre"):
+        if center_writing_weights and (other := _readers(self.model) - {"LayerNorm"}):
             raise ValueError(
-                f"host {path} reads its residual stream through {self.bridge.cfg.normalization_type}, to which the mean"
+                f"host {path} reads its residual stream through {', '.join(sorted(other))}, to which the mean"
                 " matters; set center_writing_weights: false"
             )
-        self.centred, self.layer = center_writing_weights, int(hook.split(".")[1])
-        self.path, self.longest = path, getattr(self.bridge.original_model.config, "max_position_embeddings", None)
-        # the blocks that lie before the hook
-        self._before = [*self.bridge.blocks][: self.layer + hook.endswith("post")]
+        self.centred = center_writing_weights
+        self.longest = getattr(self.model.config, "max_position_embeddings", None)
+        self.n_before = int(hook.split(".")[1]) + hook.endswith("post")  # blocks that lie before the hook
+        self.vocab: int = self.model.get_output_embeddings().out_features  # logits per position
+
+    @cached_property
+    def bridge(self) -> Any:
+        """``model`` behind transformer_lens's hooks, under their older names; weights as Hugging Face has them."""
+        # slow to import (seconds, half a gigabyte), so only what splices pays for it
+        from transformer_lens.model_bridge import TransformerBridge
+
+        bridge = TransformerBridge.boot_transformers(
+            str(self.path), hf_model=self.model, tokenizer=load_tokenizer(self.path), device=str(self.device)
+        )
+        bridge.enable_compatibility_mode(no_processing=True)
+        return bridge
 
     @property
-    def vocab(self) -> int:
-        """Number of logits per position."""
-        return self.bridge.cfg.d_vocab
+    def _before(self) -> list[Any]:
+        return [*self.bridge.blocks][: self.n_before]
 
     def _seen(self, x: Tensor) -> Tensor:
         return x - x.mean(-1, keepdim=True) if self.centred else x.clone()
 
     @torch.no_grad()
     def capture(self, ids: Int[Tensor, "b len"]) -> Float[Tensor, "b len d_in"]:
-        """The residual stream at the hook; later layers are not run."""
-        ids = self._read(ids)
-        kept: list[Tensor] = []
-        self.bridge.run_with_hooks(
-            ids,
-            return_type=None,
-            stop_at_layer=self.layer + 1,
-            fwd_hooks=[(self.hook, lambda x, hook: kept.append(self._seen(x.detach())))],
-        )
-        return kept[0]
+        """The residual stream at the hook; what comes after it is not run."""
+        ids, blocks = self._read(ids), _blocks(self.model)
+        kept: list[Any] = []
+
+        def keep(x: Any) -> None:
+            kept.append(x[0] if isinstance(x, tuple) else x)
+            raise _ReachedError
+
+        if self.n_before:
+            handle = blocks[self.n_before - 1].register_forward_hook(lambda block, args, output: keep(output))
+        else:
+            handle = blocks[0].register_forward_pre_hook(lambda block, args: keep(args))
+        try:
+            self.model.base_model(ids, use_cache=False)
+        except _ReachedError:
+            pass
+        finally:
+            handle.remove()
+        return self._seen(kept[0])
 
     @torch.no_grad()
     def clean(self, ids: Int[Tensor, "b len"]) -> Clean:
@@ -117,7 +138,7 @@ class Host:
 
         The blocks before the hook are not run again: they hand on ``resid`` at once.
         """
-        if not self._before:  # the hook stands before the first block: nothing to leave out
+        if not self.n_before:  # the hook stands before the first block: nothing to leave out
             return self.bridge.run_with_hooks(
                 clean.ids, return_type="logits", fwd_hooks=[(self.hook, lambda x, hook: resid)]
             )
@@ -136,6 +157,17 @@ def _handing_on(blocks: list[Any], like: Any, resid: Tensor) -> Iterator[None]:
     finally:
         for block in blocks:
             del vars(block)["forward"]
+
+
+def _blocks(model: Any) -> Any:
+    """The decoder's layers, which every architecture holds in one list of ``num_hidden_layers``."""
+    n = model.config.num_hidden_layers
+    return next(m for m in model.base_model.modules() if isinstance(m, nn.ModuleList) and len(m) == n)
+
+
+def _readers(model: nn.Module) -> set[str]:
+    """Class names of the normalisations."""
+    return {type(m).__name__ for m in model.modules() if re.search("norm", type(m).__name__, re.IGNORECASE)}
 
 
 def load_model(path: Path | str) -> Any:

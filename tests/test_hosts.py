@@ -68,7 +68,9 @@ def test_capture_and_splice_agree_with_plain_transformers(tmp_path, architecture
         wanted = plain(ids, output_hidden_states=True)
     layer = -1 if hook.startswith("blocks.0") else 1
     torch.testing.assert_close(host.capture(ids), wanted.hidden_states[layer + 1], atol=1e-5, rtol=1e-5)
+    assert "bridge" not in vars(host)  # which a harvest need not pay for
     clean = host.clean(ids)
+    torch.testing.assert_close(host.capture(ids), clean.resid, atol=1e-5, rtol=1e-5)  # now through the bridge's blocks
     torch.testing.assert_close(clean.resid, wanted.hidden_states[layer + 1], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(clean.logits, wanted.logits, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(host.resume(clean, clean.resid), wanted.logits, atol=1e-4, rtol=1e-4)
@@ -112,6 +114,17 @@ def test_a_host_whose_readers_see_the_mean_cannot_be_centred(tmp_path):
     path = tiny(tmp_path, LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2)))
     with pytest.raises(ValueError, match=r"RMS.*set center_writing_weights: false"):
         Host(path, "blocks.1.hook_resid_post", center_writing_weights=True)
+
+
+@pytest.mark.parametrize(("hook", "runs"), [("blocks.1.hook_resid_post", 2), ("blocks.0.hook_resid_pre", 0)])
+def test_a_capture_runs_the_blocks_before_the_hook_and_nothing_else(hook, runs):
+    host, ran = Host(EMBEDDED, hook), []
+    for i, block in enumerate(host.model.transformer.h):
+        block.mlp.register_forward_hook(lambda m, x, y, i=i: ran.append(i))
+    for module in (host.model.transformer.ln_f, host.model.lm_head):
+        module.register_forward_hook(lambda m, x, y: ran.append(m))
+    host.capture(torch.randint(1, 2048, (1, 12)))
+    assert ran == list(range(runs))
 
 
 def test_blocks_before_the_hook_are_not_run_again():
