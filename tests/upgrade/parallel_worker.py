@@ -18,7 +18,7 @@ from rsae.upgrade import finetune as loop
 from rsae.upgrade.checkpoint import Checkpoint
 from rsae.upgrade.parallel import Follower, joined
 
-D_IN, D_SAE = 8, 30  # not the same number of features on each of four processes
+D_IN, D_SAE = 8, 31  # not the same number of features on each of two or three processes
 SETTINGS = loop.Settings(steps=40, batch=50, lr=1e-3, slow_lr=1e-4, decay_share=0.2, l1_coefficient=0.05)
 DATA = torch.randn(300, D_IN, generator=torch.Generator().manual_seed(5))
 
@@ -43,10 +43,10 @@ def sae(gate: str) -> SAE:
 
 
 class Leaving(Checkpoint):
-    """Saves at every step, and is asked to stop at one of them, on one process only."""
+    """Saves at every step until it is asked to stop, on one process only; without a stop saves at the end."""
 
     def __init__(self, path: Path, key: str, at: int) -> None:
-        super().__init__(path, key, seconds=0.0)
+        super().__init__(path, key, seconds=0.0 if at > 0 else 3600.0)
         self.left = at
 
     def save(self, state) -> None:
@@ -61,7 +61,7 @@ def main(by: str, folder: Path, stop_at: int) -> None:
     with joined(by) as group:  # type: ignore[arg-type]
         for name in gates():
             tuned, path = sae(name), folder / f"{name}.pt"
-            checkpoint = Leaving(path, name, stop_at) if group.rank == 0 else Follower(path, name, seconds=0.0)
+            checkpoint = Leaving(path, name, stop_at) if group.rank == 0 else Follower(path, name, seconds=3600.0)
             try:
                 outcome = loop.finetune(tuned, DATA, SETTINGS, 0, checkpoint=checkpoint, group=group)
             except SystemExit:
@@ -74,3 +74,6 @@ def main(by: str, folder: Path, stop_at: int) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # as `python -m rsae` leaves: gloo's threads can outlast the interpreter that they call into
