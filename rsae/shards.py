@@ -162,7 +162,8 @@ class Shards:
 
         if any(Path(name).name != name for name, _, _ in self._entries):
             raise ValueError(f"{self.folder}/manifest.json names a file outside of the folder; {REDO}")
-        self._verified: set[str] = set()
+        self._widths = (4, 4, self.row_bytes)  # bytes of a row in each column
+        self._ends: dict[int, list[list[int]]] = {}  # of shards that were opened, see _verify
         # row group by row group, in harvest order: which shard, which group of it, how many rows
         self._places = [
             (shard, group, min(ROW_GROUP, rows - group * ROW_GROUP))
@@ -184,13 +185,11 @@ class Shards:
         return self.n_tok
 
     def blocks(self) -> Iterator[Block]:
-        """All rows in harvest order, one row group at a time; ``x`` is mapped, not writable, and read when touched."""
-        for x, file, group in self._read(range(len(self._places))):
-            table = file.read_row_group(group, columns=[DOCUMENT, POSITION])
-            document, position = (table.column(c).to_numpy() for c in (DOCUMENT, POSITION))
-            if document.min() < 0 or document.max() >= len(self.documents):
+        """All rows in harvest order, one row group at a time: mapped, not writable, and read when touched."""
+        for block in self._read(range(len(self._places))):
+            if block.document.min() < 0 or block.document.max() >= len(self.documents):
                 raise ValueError(f"{self.folder}: a row is of a document that the manifest does not name; {REDO}")
-            yield Block(document, position, x)
+            yield block
 
     def load(self) -> Block:
         """Everything at once: ``n_tok`` rows of ``d_in`` numbers in memory."""
@@ -210,36 +209,50 @@ class Shards:
         """The activations of some row groups, one after the other; [n, d_in]."""
         x = np.empty((sum(self._places[g][2] for g in groups), self.d_in), self._dtype)
         done = 0
-        for part, _, _ in self._read(groups):
-            x[done : done + len(part)] = part
-            done += len(part)
+        for block in self._read(groups):
+            x[done : done + len(block.x)] = block.x
+            done += len(block.x)
         return x
 
-    def _read(self, groups: Sequence[int]) -> Iterator[tuple[np.ndarray, pq.ParquetFile, int]]:
-        """(activations, open file, number in that file) of each row group; a shard is verified when first opened."""
+    def _read(self, groups: Sequence[int]) -> Iterator[Block]:
+        """Each row group, mapped."""
         for shard, run in itertools.groupby(groups, lambda g: self._places[g][0]):
-            name, rows, digest = self._entries[shard]
-            path = self.folder / name
-            if not path.is_file():
-                raise ValueError(f"{path} is named by the manifest but missing; {REDO}")
-            if name not in self._verified and sha256(path) != digest:
-                raise ValueError(f"{path} is truncated or altered (sha256 differs from the manifest); {REDO}")
-            self._verified.add(name)
-            with reading(path, REDO), pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-                if file.schema_arrow.field(ACTIVATION).type != pa.binary(self.row_bytes):
-                    raise ValueError(f"rows are not {self.d_in} x {self._dtype.__name__}")
-                if file.metadata.num_rows != rows:
-                    raise ValueError(f"{file.metadata.num_rows} rows, manifest says {rows}")
-                raw = np.memmap(path, np.uint8, mode="r")
-                for place in run:
-                    _, group, n = self._places[place]
-                    yield self._page(raw, file.metadata.row_group(group), n), file, group
+            if shard not in self._ends:
+                self._ends[shard] = self._verify(shard)
+            raw = np.memmap(self.folder / self._entries[shard][0], np.uint8, mode="r")
+            for place in run:
+                _, group, rows = self._places[place]
+                document, position, x = (
+                    raw[end - rows * width : end]
+                    for end, width in zip(self._ends[shard][group], self._widths, strict=True)
+                )
+                yield Block(
+                    document.view(np.int32), position.view(np.int32), x.view(self._dtype).reshape(rows, self.d_in)
+                )
 
-    def _page(self, raw: np.ndarray, group: pq.RowGroupMetaData, rows: int) -> np.ndarray:
-        """The activations of a row group: plain values of one page, which end where their column ends."""
-        column = group.column(group.num_columns - 1)
-        size = rows * self.row_bytes
-        if group.num_rows != rows or not 0 < column.total_compressed_size - size < HEADER:
-            raise ValueError(f"a row group is not one page of {rows} activations")
-        end = column.data_page_offset + column.total_compressed_size
-        return raw[end - size : end].view(self._dtype).reshape(rows, self.d_in)
+    def _verify(self, shard: int) -> list[list[int]]:
+        """Check the file; where in it the values of each row group's columns end."""
+        name, rows, digest = self._entries[shard]
+        path = self.folder / name
+        if not path.is_file():
+            raise ValueError(f"{path} is named by the manifest but missing; {REDO}")
+        if sha256(path) != digest:
+            raise ValueError(f"{path} is truncated or altered (sha256 differs from the manifest); {REDO}")
+        with reading(path, REDO), pq.ParquetFile(path) as file:
+            if file.schema_arrow.field(ACTIVATION).type != pa.binary(self.row_bytes):
+                raise ValueError(f"rows are not {self.d_in} x {self._dtype.__name__}")
+            if file.metadata.num_rows != rows:
+                raise ValueError(f"{file.metadata.num_rows} rows, manifest says {rows}")
+            sizes = [n for of, _, n in self._places if of == shard]
+            if file.num_row_groups != len(sizes):
+                raise ValueError(f"{file.num_row_groups} row groups, expected {len(sizes)}")
+            return [self._page_ends(file.metadata.row_group(i), n) for i, n in enumerate(sizes)]
+
+    def _page_ends(self, group: pq.RowGroupMetaData, rows: int) -> list[int]:
+        """Of each column: plain values in one page, which end where the column ends."""
+        ends = []
+        for column, width in zip((group.column(i) for i in range(group.num_columns)), self._widths, strict=True):
+            if group.num_rows != rows or not 0 < column.total_compressed_size - rows * width < HEADER:
+                raise ValueError(f"a row group is not one page of {rows} rows")
+            ends.append(column.data_page_offset + column.total_compressed_size)
+        return ends
