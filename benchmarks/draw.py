@@ -37,6 +37,16 @@ def counts(kept: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def growth(kept: dict[str, Any]) -> str:
+    """Time and memory against size."""
+    lines = ["| what grows | to | write, µs/token | read, µs/token | step, µs/token | peak memory, MB |"]
+    lines.append("|---|---|---|---|---|---|")
+    for r in kept.get("growth", {}).get("found", []):
+        times = [f"{r[key]:.2f}" if key in r else "" for key in ("write_us", "read_us", "step_us")]
+        lines.append(f"| {r['what']} | {r['size']:,} | {' | '.join(times)} | {r['peak_mb']:.0f} |")
+    return "\n".join(lines)
+
+
 def figure(kept: dict[str, Any], path: Path) -> None:
     """Ratios and what must be reached, on a logarithmic axis."""
     rows = [r for name in COMPARED for r in kept.get(name, {}).get("found", []) if "reached" in r]
@@ -61,7 +71,7 @@ def main() -> None:
     figure(kept, DOCS / "figures/speed.svg")
     page = DOCS / "speed.md"
     parts = page.read_text().split(MARK)
-    for i, text in zip((1, 3), (table(kept), counts(kept)), strict=True):
+    for i, text in zip((1, 3, 5), (table(kept), counts(kept), growth(kept)), strict=True):
         parts[i] = f"\n{text}\n"
     page.write_text(MARK.join(parts))
 

@@ -11,6 +11,7 @@ from rsae.gates.base import Gate
 from rsae.gates.relu import ReLU
 from rsae.sae import SAE
 from rsae.upgrade.finetune import Settings, _Run
+from rsae.upgrade.parallel import ALONE
 
 D_IN, D_SAE, BATCH = 256, 4096, 4096
 STEPS = 1  # in a round
@@ -22,7 +23,7 @@ def ours(gate: Gate, d_in: int = D_IN, d_sae: int = D_SAE, batch: int = BATCH, d
     W_dec = torch.nn.functional.normalize(torch.randn(d_sae, d_in), dim=1)
     sae = SAE(W_dec.T.contiguous(), torch.zeros(d_sae), W_dec, torch.zeros(d_in), gate).to(device)
     settings = Settings(10**9, batch, lr=1e-5, slow_lr=1e-6, decay_share=0.2, l1_coefficient=0.1)
-    return _Run(sae, settings, EVERYTHING)
+    return _Run(sae, settings, EVERYTHING, ALONE)
 
 
 def _sae_lens(batch: int) -> Any:
