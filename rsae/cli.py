@@ -34,6 +34,8 @@ TextName = Annotated[
 OneTeacher = Annotated[str | None, typer.Option(help="Teacher, as named under the host; the host itself if left out.")]
 Site = Annotated[str, typer.Option("--host", help="HOST, or HOST/SITE for a site that has a name.")]
 Split = Annotated[str, typer.Option(help="test, threshold, calibration or finetune.")]
+Labelled = Annotated[str, typer.Option("--name", help="Labelled text, as listed in the suite's `probed_texts`.")]
+AnyLabelled = Annotated[str | None, typer.Option("--name", help="Labelled text; the suite's own text if left out.")]
 Results = Annotated[Path, typer.Option(help="Folder of all results.")]
 By = Annotated[Literal["token", "feature"], typer.Option(help="What the processes of a torchrun divide.")]
 RESULTS = Path("results")
@@ -67,7 +69,7 @@ def _do(job: Job) -> Any:
 
 
 @app.command()
-def text(suite: Suite, name: TextName = None, results: Results = RESULTS) -> None:
+def text(suite: Suite, name: Labelled = None, results: Results = RESULTS) -> None:
     """Text to documents, kept apart between splits."""
     _do(_plan(suite, results).text(name))
 
@@ -192,10 +194,16 @@ def probe(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
     _do(_plan_of(host, results).probe(host, teacher))
 
 
+@app.command("probe-text")
+def probe_text(host: Host, teacher: Teacher, name: TextName, results: Results = RESULTS) -> None:
+    """Sparse probes on the codes of all arms of a pair: the classes of a labelled text, told by a few features."""
+    _do(_plan_of(host, results).probe_text(host, teacher, name))
+
+
 @app.command("tabulate-probing")
-def tabulate_probing(suite: Suite, results: Results = RESULTS) -> None:
-    """Sparse probes of all pairs to probing.csv and probing.md."""
-    _do(_plan(suite, results).tabulate_probing())
+def tabulate_probing(suite: Suite, name: AnyLabelled = None, results: Results = RESULTS) -> None:
+    """Sparse probes of all pairs to probing.csv and probing.md; with a name, those on that labelled text."""
+    _do(_plan(suite, results).tabulate_probing(name))
 
 
 @app.command("tabulate-pareto")

@@ -198,6 +198,7 @@ class Suite(Strict):
     finetune: Finetune
     reported: bool = False  # its tables stand beside config/reported.yaml
     extras: list[Extra] = Field([])  # judgements beyond the tables that every suite has
+    probed_texts: list[Name] = Field([])  # labelled texts in config/text, whose classes are probed for
     smoke_of: Name | None = None
     hosts: dict[Name, Host] = Field(min_length=1)
 

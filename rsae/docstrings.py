@@ -31,6 +31,7 @@ class Document(NamedTuple):
 
     name: str
     text: str
+    label: str = ""  # what a labelled text says of it
 
 
 def modules(packages: Sequence[str]) -> dict[str, Path]:

@@ -529,13 +529,37 @@ class Plan:
             },
         )
 
-    def tabulate_probing(self) -> Job:
-        """Sparse probes of all pairs to a table."""
+    def probe_text(self, host: str, teacher: str, name: str) -> Job:
+        """Sparse probes of all SAEs of a pair on the classes of a labelled text."""
+        _pick("text", name, dict.fromkeys(self.suite.probed_texts))
+        cells, model, address = self.cells(host, teacher), self.host_place(host), self.address(host, teacher)
+        texts = [self.text_folder(name) / f"{s}.jsonl" for s in ("finetune", "test")]
+        return Job(
+            "probe_text",
+            [*texts, *model.inputs, *(f for c in cells for f in self.sae_files(host, teacher, *c))],
+            {
+                **dict(zip(("train_text", "test_text"), texts, strict=True)),
+                "host": model.path,
+                "saes": {c: self.sae(host, teacher, *c) for c in cells},
+                "out": self.sums(host, teacher, f"probe_{name}"),
+            },
+            {
+                **self._opening(address),
+                **self.site(address).model_dump(include={"ctx", "bos"}),
+                "name": name,
+                "most": PROBED,
+                "seed": derive_seed(self.suite.seed, "probe", host),
+            },
+        )
+
+    def tabulate_probing(self, name: str | None = None) -> Job:
+        """Sparse probes of all pairs to a table; those on the labelled text ``name``, or on the suite's own."""
         job = self.tabulate()
         kept = {k: v for k, v in job.settings.items() if k in ("suite", "seeds")}
-        sums = job.arguments["sums"]
+        probe = "probe" if name is None else f"probe_{name}"
+        sums = {pair: {j: self.sums(*pair, j) for j in (*JUDGEMENTS, probe)} for pair in job.arguments["sums"]}
         inputs = [f for files in sums.values() for f in files.values()]
-        return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept)
+        return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept | {"name": name})
 
     def anatomy(self, host: str, teacher: str) -> Job:
         """The support rule in full, of all SAEs of a pair."""
@@ -587,6 +611,7 @@ class Plan:
     def extra_tables(self) -> list[Path]:
         """Tables and figures that only some suites have."""
         files = [f for extra in self.suite.extras for f in EXTRA_TABLES[extra]]
+        files += [f"probing_{name}.{kind}" for name in self.suite.probed_texts for kind in ("csv", "md")]
         files += PARETO if self.grouped("front") else []
         files += FAMILIES if self.grouped("family") else []
         return [self.root / "tables" / f for f in files]

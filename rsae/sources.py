@@ -142,6 +142,7 @@ class FileText(Strict):
     source: Literal["files"]
     path: Path
     column: str = "text"
+    label: str | None = None  # another column: what a probe is to tell of a document
     per: Literal["line", "paragraph", "file"] = "paragraph"  # what is a document in plain text
     documents: Positive | None = None  # the first so many
     shares: dict[str, Share] = SHARES
@@ -156,6 +157,7 @@ class HubText(Strict):
     revision: str = "main"
     split: str = "train"
     column: str = "text"
+    label: str | None = None
     documents: Positive
     shares: dict[str, Share] = SHARES
 

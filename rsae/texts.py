@@ -32,7 +32,7 @@ def shared_out(
     return result
 
 
-def from_files(path: Path, column: str, per: str, limit: int | None) -> Iterator[Document]:
+def from_files(path: Path, column: str, per: str, limit: int | None, label: str | None = None) -> Iterator[Document]:
     """Documents of a Parquet, JSON-lines or text file, or of all such files below a folder.
 
     Raises:
@@ -51,13 +51,19 @@ def from_files(path: Path, column: str, per: str, limit: int | None) -> Iterator
     options: dict[str, Any] = {"sample_by": UNITS[per]} if kind == "text" else {}
     try:
         rows = load_dataset(kind, data_files=[str(p) for p in files], split="train", streaming=True, **options)
-        yield from _documents(rows, "text" if kind == "text" else column, path.name, limit, f"text {path}")
+        yield from _documents(rows, "text" if kind == "text" else column, label, path.name, limit, f"text {path}")
     except OSError as error:
         raise ValueError(f"text {path} cannot be read ({' '.join(str(error).split())})") from error
 
 
 def from_hub(
-    name: str, subset: str | None, revision: str, split: str, column: str, limit: int | None
+    name: str,
+    subset: str | None,
+    revision: str,
+    split: str,
+    column: str,
+    limit: int | None,
+    label: str | None = None,
 ) -> Iterator[Document]:
     """The first ``limit`` documents of a dataset, streamed.
 
@@ -73,7 +79,7 @@ def from_hub(
             local = hub.snapshot(name, revision, "dataset") if hub.offline() else None
             place, at = (name, revision) if local is None else (str(local), None)
             rows = load_dataset(place, subset, revision=at, split=split, streaming=True)
-            return list(_documents(rows, column, name, limit, what))
+            return list(_documents(rows, column, label, name, limit, what))
         except ImportError as error:  # a compression that the lock file does not cover
             raise ValueError(f"{what} needs a package that is not installed: {error}") from error
         except FileNotFoundError as error:
@@ -82,11 +88,14 @@ def from_hub(
     return iter(hub.patiently(first, name, revision, None))
 
 
-def _documents(rows: Any, column: str, name: str, limit: int | None, what: str) -> Iterator[Document]:
+def _documents(
+    rows: Any, column: str, label: str | None, name: str, limit: int | None, what: str
+) -> Iterator[Document]:
     for index, row in enumerate(islice(rows, limit)):
-        if column not in row:
-            raise ValueError(f"{what} has no column {column!r}; it has {', '.join(row)}; set `column`")
+        for key, wanted in (("column", column), ("label", label)):
+            if wanted is not None and wanted not in row:
+                raise ValueError(f"{what} has no column {wanted!r}; it has {', '.join(row)}; set `{key}`")
         if not isinstance(row[column], str):
             raise ValueError(f"{what}: row {index} of column {column!r} is no text but {type(row[column]).__name__}")
         if row[column].strip():
-            yield Document(f"{name}:{index}", row[column])
+            yield Document(f"{name}:{index}", row[column], "" if label is None else str(row[label]))

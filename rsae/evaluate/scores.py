@@ -49,14 +49,16 @@ def write(path: Path, found: Mapping[Cell, Sequence[Score]]) -> None:
     parquet.write(path, pa.concat_tables(parts), {})
 
 
-def read(path: Path, n_doc: int) -> dict[Cell, list[Score]]:
-    """Inverse of :func:`write`, for ``n_doc`` documents.
+def read(path: Path, n_doc: int | None = None) -> dict[Cell, list[Score]]:
+    """Inverse of :func:`write`, for ``n_doc`` documents; by itself, for those that hold an example or lie before one.
 
     Raises:
         ValueError: it was made from more documents than that.
     """
     frame = parquet.read(path)[0].to_pandas()
-    if frame["document"].max() >= n_doc:
+    last = int(frame["document"].max())
+    n_doc = last + 1 if n_doc is None else n_doc
+    if last >= n_doc:
         raise ValueError(f"{path} was made from other than the {n_doc} documents at hand; delete it and run again")
     found: dict[Cell, list[Score]] = {}
     for key, rows in frame.groupby([*Cell._fields, *Score._fields[:3]], sort=False):

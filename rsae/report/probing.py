@@ -20,23 +20,30 @@ TEXT = """\
 
 How well the k features that differ most between two classes tell these apart: balanced accuracy on test
 documents, 0.5 is chance. The protocol is SAEBench's ({draws} balanced training sets per class, the same for every
-SAE); k = 1, 2, 5; probes are trained on fine-tuning documents, whose labels no SAE has seen. Labels are what the text
-itself says: the package, whether a module, a class or a function is described, the docstring's section (its
-heading left out), the kind of the next token. `probe_k1` is the mean over labels.
+SAE); k = 1, 2, 5; {labels}
 `residual`: the same on the numbers of the residual stream, `all` is a probe on every one of them. `random`: the same
 on a dictionary of random directions, as large and as sparse as the teacher's.
 Brackets: 95% interval, bootstrap over test documents and seeds.
 """
+OWN = """\
+probes are trained on fine-tuning documents, whose labels no SAE has seen. Labels are what the text itself says: the
+package, whether a module, a class or a function is described, the docstring's section (its heading left out), the
+kind of the next token. `probe_k1` is the mean over labels."""
+GIVEN = """\
+probes are trained and judged on two halves of the labelled text `{name}`, which nothing else has read. `probe_k1` is
+the mean over its classes, at most five."""
 
 
-def read(pair: Pair, path: Path) -> Pair:
+def read(pair: Pair, path: Path, text: str | None = None) -> Pair:
     """The probes of a pair, baselines among them, as columns that the metrics of ``PROBING`` read.
+
+    Documents are those of the pair, or of another ``text``.
 
     Raises:
         ValueError: an SAE of the pair was not probed, or other documents were.
     """
     found = {}
-    for cell, probes in scores.read(path, pair.n_doc).items():
+    for cell, probes in scores.read(path, pair.n_doc if text is None else None).items():
         columns: dict[str, np.ndarray] = {}
         for s in probes:
             name = f"probe/{s.k}/{s.label}/{s.positive}"
@@ -66,12 +73,14 @@ def metrics(columns: Mapping[str, np.ndarray]) -> list[str]:
     return [name for name in PROBING if name in found]
 
 
-def table(pairs: Sequence[tuple[Pair, Pair]]) -> str:
+def table(pairs: Sequence[tuple[Pair, Pair]], text: str | None = None) -> str:
     """``pairs`` are (pair, its probes)."""
-    parts = [TEXT.format(draws=scores.DRAWS)]
+    labels = OWN if text is None else GIVEN.format(name=text)
+    parts = [TEXT.format(draws=scores.DRAWS, labels=labels)]
     for pair, probed in pairs:
         parts.append(f"## {probed.host} / {probed.teacher}\n")
-        parts += [_overall(probed), _by_label(probed), _differences(joined(pair, probed))]
+        compared = probed._replace(cells={cell: probed.cells[cell] for cell in pair.cells})
+        parts += [_overall(probed)] + [_by_label(probed)] * (text is None) + [_differences(compared)]
     return "\n".join(parts)
 
 

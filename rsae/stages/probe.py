@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from rsae.evaluate.sums import Cell
 from rsae.gates.topk import TopK
 from rsae.progress import progress
 from rsae.sae import SAE
-from rsae.shards import Shards
+from rsae.shards import Block, Shards
 from rsae.stages.common import set_up_torch
 from rsae.support import mean_l0
 from rsae.tokenizers import load_tokenizer
@@ -25,20 +26,12 @@ RESIDUAL, RANDOM = "residual", "random"  # baselines, among the arms of the file
 SAMPLE = 4096  # tokens on which the teacher's l0 is taken
 
 
-class Split:
-    """Examples of a split and the activations that they are means of."""
+class Side(NamedTuple):
+    """Examples to train probes on, or to judge them on, and the activations that they are means of."""
 
-    def __init__(
-        self, text: Path, activations: Path, host: Path, packages: Sequence[str], most: int, seed: int
-    ) -> None:
-        shards = Shards(activations)
-        documents = [Document(**json.loads(line)) for line in text.read_text().splitlines()]
-        self.n_doc = len(shards.documents)
-        if [d.name for d in documents[: self.n_doc]] != shards.documents:
-            raise ValueError(f"{text} is not the text of {activations}; delete both and run again")
-        self.block = shards.load()
-        tokenizer = load_tokenizer(host)
-        self.examples: Examples = examples(documents, probing.tokens_of(shards), tokenizer, packages, most, seed)
+    block: Block
+    examples: Examples
+    n_doc: int
 
 
 def run(
@@ -54,20 +47,28 @@ def run(
     most: int,
     seed: int,
 ) -> None:
-    """``saes`` maps (arm, seed) to a folder; raw and hard codes of each are probed, once where they are the same.
-
-    Probes are trained on examples of the ``train`` documents and judged on those of the ``test`` documents.
-    """
+    """Probes on what the text says of itself, trained on ``train`` documents and judged on ``test`` documents."""
     set_up_torch()
-    learnt, judged = (
-        Split(text, folder, host, packages, most, seed) for text, folder in ((train_text, train), (test_text, test))
-    )
+
+    def side(text: Path, activations: Path) -> Side:
+        shards = Shards(activations)
+        documents = [Document(**json.loads(line)) for line in text.read_text().splitlines()]
+        if [d.name for d in documents[: len(shards.documents)]] != shards.documents:
+            raise ValueError(f"{text} is not the text of {activations}; delete both and run again")
+        labelled = examples(documents, probing.tokens_of(shards), load_tokenizer(host), packages, most, seed)
+        return Side(shards.load(), labelled, len(shards.documents))
+
+    judge(side(train_text, train), side(test_text, test), saes, out, seed)
+
+
+def judge(learnt: Side, judged: Side, saes: Mapping[tuple[str, int], Path], out: Path, seed: int) -> None:
+    """``saes`` maps (arm, seed) to a folder; raw and hard codes of each are probed, once where they are the same."""
 
     def scores(codes: Callable[[Tensor], list[Tensor]], ks: Sequence[int] = KS) -> list[list[Score]]:
-        z_train, z_test = (probing.pooled(codes, split.block, split.examples) for split in (learnt, judged))
-        splits = learnt.examples, judged.examples
+        z_train, z_test = (probing.pooled(codes, side.block, side.examples) for side in (learnt, judged))
+        sides = learnt.examples, judged.examples
         supports = zip(z_train, z_test, strict=True)
-        return [list(probing.scores(a, b, *splits, ks, judged.n_doc, seed)) for a, b in supports]
+        return [list(probing.scores(a, b, *sides, ks, judged.n_doc, seed)) for a, b in supports]
 
     found: dict[Cell, list[Score]] = {}
     for (arm, number), folder in progress(saes.items(), len(saes), "probe"):

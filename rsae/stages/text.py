@@ -11,7 +11,7 @@ from rsae.files import replacing, sealed, sha256, write_json
 
 
 def run(out: Path, *, source: str, shares: Mapping[str, float], splits: Sequence[str], **options: Any) -> None:
-    """Write ``{split}.jsonl`` (name, text) into ``out`` and a manifest with a digest of each.
+    """Write ``{split}.jsonl`` (name, text, label if there is one) into ``out`` and a manifest with a digest of each.
 
     ``options`` holds the other fields of the text's entry in the configuration.
 
@@ -25,7 +25,7 @@ def run(out: Path, *, source: str, shares: Mapping[str, float], splits: Sequence
         path = out / f"{split}.jsonl"
         with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
             for document in members:
-                file.write(json.dumps(document._asdict()) + "\n")
+                file.write(json.dumps({k: v for k, v in document._asdict().items() if v}) + "\n")
             file.flush()
         manifest[split] = {
             "documents": len(members),
@@ -43,9 +43,11 @@ def _documents(
         case "docstrings":
             return docstrings.documents(options["packages"], shares, splits)
         case "files":
-            found = texts.from_files(Path(options["path"]), options["column"], options["per"], options["documents"])
+            found = texts.from_files(
+                Path(options["path"]), *(options[k] for k in ("column", "per", "documents", "label"))
+            )
         case _:
             found = texts.from_hub(
-                *(options[k] for k in ("name", "subset", "revision", "split", "column", "documents"))
+                *(options[k] for k in ("name", "subset", "revision", "split", "column", "documents", "label"))
             )
     return texts.shared_out(found, shares, splits)

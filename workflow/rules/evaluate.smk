@@ -58,6 +58,28 @@ rule probe:
         "python -m rsae probe --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
 
 
+rule probe_text:
+    input:
+        lambda w: PLANS[w.suite].probe_text(w.host, w.teacher, w.name).inputs,
+    output:
+        "results/{suite}/{host}/{teacher}/probe_{name}.parquet",
+    log:
+        "results/logs/{suite}/{host}/probe_{name}/{teacher}.log",
+    benchmark:
+        "results/benchmarks/{suite}/probe_{name}/{host}/{teacher}.tsv"
+    resources:
+        gpu=config["gpus"],
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
+    params:
+        made_by=lambda w: PLANS[w.suite]
+        .probe_text(w.host, w.teacher, w.name)
+        .fingerprint,
+    shell:
+        "python -m rsae probe-text --host {wildcards.host} --teacher {wildcards.teacher}"
+        " --name {wildcards.name} > {log} 2>&1"
+
+
 rule tabulate_probing:
     input:
         lambda w: PLANS[w.suite].tabulate_probing().inputs,
@@ -69,6 +91,22 @@ rule tabulate_probing:
         made_by=lambda w: PLANS[w.suite].tabulate_probing().fingerprint,
     shell:
         "python -m rsae tabulate-probing --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule tabulate_probing_text:
+    input:
+        lambda w: PLANS[w.suite].tabulate_probing(w.name).inputs,
+    output:
+        "results/{suite}/tables/probing_{name}.csv",
+        "results/{suite}/tables/probing_{name}.md",
+    log:
+        "results/logs/{suite}/tabulate_probing_{name}.log",
+    wildcard_constraints:
+        name=r"[\w.-]+",
+    params:
+        made_by=lambda w: PLANS[w.suite].tabulate_probing(w.name).fingerprint,
+    shell:
+        "python -m rsae tabulate-probing --suite {wildcards.suite} --name {wildcards.name} > {log} 2>&1"
 
 
 rule tabulate_pareto:

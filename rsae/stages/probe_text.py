@@ -1,0 +1,66 @@
+"""Sparse probes on the classes of a labelled text, such as SAEBench's datasets, for every SAE of a pair."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rsae import tokens
+from rsae.docstrings import Document
+from rsae.evaluate.labels import Examples
+from rsae.hosts import Host
+from rsae.progress import progress
+from rsae.shards import Block
+from rsae.stages.common import set_up_torch
+from rsae.stages.probe import Side, judge
+from rsae.tokenizers import load_tokenizer
+
+BATCH = 32  # rows of the host's context
+
+
+def run(
+    train_text: Path,
+    test_text: Path,
+    host: Path,
+    saes: Mapping[tuple[str, int], Path],
+    out: Path,
+    *,
+    name: str,
+    hook: str,
+    center_writing_weights: bool,
+    ctx: int,
+    bos: bool,
+    most: int,
+    seed: int,
+) -> None:
+    """An example is the first ``ctx`` ids of a document, at most ``most`` documents of either side.
+
+    Raises:
+        ValueError: the text has no labels.
+    """
+    set_up_torch()
+    model, tokenizer = Host(host, hook, center_writing_weights), load_tokenizer(host)
+
+    def side(path: Path) -> Side:
+        documents = [Document(**json.loads(line)) for line in path.read_text().splitlines()][:most]
+        if not all(document.label for document in documents):
+            raise ValueError(f"{path} has documents without a label; set `label` in config/text/{name}.yaml")
+        rows = tokens.tokenise(
+            [(d.name, d.text) for d in documents], tokenizer, ctx=ctx, bos=bos, max_rows_per_document=1
+        )
+        x = []
+        batches = progress(tokens.batches(rows, BATCH), -(-len(rows.rows) // BATCH), f"probe {name}")
+        for members, ids in batches:
+            for row, values in zip(members, model.capture(torch.from_numpy(ids)).cpu().numpy(), strict=True):
+                x.append(values[bos : len(row.ids)])
+        length = np.array([len(part) for part in x])
+        document = np.repeat(np.arange(len(x), dtype=np.int32), length)
+        position = np.concatenate([np.arange(n, dtype=np.int32) for n in length])
+        examples = Examples(
+            np.arange(len(x)), np.zeros(len(x), int), length, {name: np.array([d.label for d in documents])}
+        )
+        return Side(Block(document, position, np.concatenate(x)), examples, len(x))
+
+    judge(side(train_text), side(test_text), saes, out, seed)

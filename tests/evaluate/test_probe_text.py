@@ -1,0 +1,101 @@
+"""Probes on a labelled text: a class that one token gives away is found, one that nothing gives away is not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsae.evaluate import scores
+from rsae.evaluate.sums import Cell
+from rsae.plan import load_plans
+from rsae.stages import probe_text, text
+
+TEACHER = Path("assets/embedded/teachers/topk")
+WORDS = "array value number function returns given string matrix index shape type object".split()
+RUN = {"hook": "blocks.1.hook_resid_post", "center_writing_weights": False, "ctx": 32, "bos": True, "seed": 0}
+
+
+def labelled(folder: Path, told: bool) -> Path:
+    """Sentences of one vocabulary; where the class is told, one of the two speaks in digits."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(400):
+        label = ["prose", "sums"][i % 2]
+        words = [str(n) for n in rng.integers(1000, size=12)] if told and label == "sums" else rng.choice(WORDS, 12)
+        lines.append(json.dumps({"body": f"{i} " + " ".join(words), "kind": label}))
+    source = folder / "rows.jsonl"
+    source.write_text("\n".join(lines))
+    shares = {"test": 0.4, "finetune": 0.6}
+    text.run(
+        folder / "text", source="files", shares=shares, splits=list(shares), path=source, column="body", per="line",
+        documents=None, label="kind",
+    )  # fmt: skip
+    return folder / "text"
+
+
+def probed(folder: Path, told: bool, **changes) -> dict[Cell, list[scores.Score]]:
+    documents = labelled(folder, told)
+    saes = {("teacher", 0): TEACHER}
+    probe_text.run(
+        documents / "finetune.jsonl", documents / "test.jsonl", Path("assets/embedded/host"), saes,
+        folder / "probe.parquet", name="kinds", most=1000, **RUN | changes,
+    )  # fmt: skip
+    return scores.read(folder / "probe.parquet")
+
+
+def balanced_accuracy(score: scores.Score) -> float:
+    return float(score.right_of.sum() / score.n_of.sum() + score.right_rest.sum() / score.n_rest.sum()) / 2
+
+
+def test_a_class_that_tokens_give_away_is_found_and_one_that_nothing_does_is_not(tmp_path):
+    found = {}
+    for told in (True, False):
+        (tmp_path / str(told)).mkdir()
+        cells = probed(tmp_path / str(told), told)
+        assert set(cells) == {
+            Cell("teacher", 0, "raw"), Cell("teacher", 0, "hard"), Cell("residual", 0, "raw"), Cell("random", 0, "hard")
+        }  # fmt: skip
+        first = cells["teacher", 0, "hard"][0]  # type: ignore[index]
+        assert {s.positive for s in cells["teacher", 0, "hard"]} == {"prose", "sums"}  # type: ignore[index]
+        found[told] = {s.k: balanced_accuracy(s) for s in cells["teacher", 0, "hard"] if s.positive == "sums"}  # type: ignore[index]
+        assert first.label == "kinds"
+        # each document once: about two fifths of 400 are judged
+        assert 120 < first.n_of.sum() + first.n_rest.sum() < 200
+    assert found[True][1] > 0.98
+    # 160 coin flips: half, give or take four standard errors
+    assert abs(found[False][1] - 0.5) < 4 * 0.5 / 160**0.5
+
+
+def test_a_text_without_labels_is_refused(tmp_path):
+    path = tmp_path / "plain.jsonl"
+    path.write_text(json.dumps({"name": "a", "text": "some words"}) + "\n")
+    with pytest.raises(ValueError, match=r"without a label; set `label` in config/text/kinds\.yaml"):
+        probe_text.run(
+            path, path, Path("assets/embedded/host"), {("teacher", 0): TEACHER}, tmp_path / "out", name="kinds", most=9,
+            **RUN,
+        )  # fmt: skip
+    with pytest.raises(ValueError, match=r"no column 'mood'; it has body, kind; set `label`"):
+        labelled(tmp_path, True)
+        text.run(
+            tmp_path / "again", source="files", shares={"test": 1.0}, splits=["test"], path=tmp_path / "rows.jsonl",
+            column="body", per="line", documents=None, label="mood",
+        )  # fmt: skip
+
+
+def test_a_suite_asks_for_it_by_name(monkeypatch, tmp_path):
+    suites = tmp_path / "suites"
+    suites.mkdir()
+    quick = Path("config/suites/quick.yaml").read_text()
+    (suites / "mine.yaml").write_text("probed_texts: [ag_news]\n" + quick)
+    plan = load_plans(suites)["mine"]
+    host, teacher = plan.pairs()[0]
+    job = plan.probe_text(host, teacher, "ag_news")
+    assert job.arguments["out"] == Path(f"results/mine/{host}/{teacher}/probe_ag_news.parquet")
+    assert Path("results/mine/text/ag_news/test.jsonl") in job.inputs
+    assert plan.text("ag_news").settings["label"] == "label"
+    wanted = {Path(f"results/mine/tables/probing_ag_news.{kind}") for kind in ("csv", "md")}
+    assert wanted <= set(plan.extra_tables())
+    with pytest.raises(ValueError, match="no text 'other' in this suite; there are ag_news"):
+        plan.probe_text(host, teacher, "other")
+    assert job.arguments["out"] in plan.tabulate_probing("ag_news").inputs
