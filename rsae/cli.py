@@ -69,7 +69,7 @@ def _do(job: Job) -> Any:
 
 
 @app.command()
-def text(suite: Suite, name: Labelled = None, results: Results = RESULTS) -> None:
+def text(suite: Suite, name: TextName = None, results: Results = RESULTS) -> None:
     """Text to documents, kept apart between splits."""
     _do(_plan(suite, results).text(name))
 
@@ -195,7 +195,7 @@ def probe(host: Host, teacher: Teacher, results: Results = RESULTS) -> None:
 
 
 @app.command("probe-text")
-def probe_text(host: Host, teacher: Teacher, name: TextName, results: Results = RESULTS) -> None:
+def probe_text(host: Host, teacher: Teacher, name: Labelled, results: Results = RESULTS) -> None:
     """Sparse probes on the codes of all arms of a pair: the classes of a labelled text, told by a few features."""
     _do(_plan_of(host, results).probe_text(host, teacher, name))
 

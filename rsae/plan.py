@@ -557,7 +557,7 @@ class Plan:
         job = self.tabulate()
         kept = {k: v for k, v in job.settings.items() if k in ("suite", "seeds")}
         probe = "probe" if name is None else f"probe_{name}"
-        sums = {pair: {j: self.sums(*pair, j) for j in (*JUDGEMENTS, probe)} for pair in job.arguments["sums"]}
+        sums = {(h, t): {j: self.sums(h, t, j) for j in (*JUDGEMENTS, probe)} for h, t in self.runnable()}
         inputs = [f for files in sums.values() for f in files.values()]
         return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept | {"name": name})
 

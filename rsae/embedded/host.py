@@ -47,8 +47,8 @@ def train_host(
     """
     torch.manual_seed(seed)
     tokenizer = train_tokenizer([d.text for d in train], recipe.vocab)
-    rows = tokenise(train, tokenizer, ctx=recipe.ctx, bos=True)
-    held_out = tokenise(validation, tokenizer, ctx=recipe.ctx, bos=True)
+    rows = tokenise([d[:2] for d in train], tokenizer, ctx=recipe.ctx, bos=True)
+    held_out = tokenise([d[:2] for d in validation], tokenizer, ctx=recipe.ctx, bos=True)
     model = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=recipe.vocab,
