@@ -113,17 +113,21 @@ class Comparison(NamedTuple):
 def comparisons(
     pair: Pair, baselines: tuple[str, ...] = ("teacher", "teacher_ft"), metrics: Sequence[str] = COMPARED
 ) -> Iterator[Comparison]:
-    """Every arm against each baseline on what the paper counts; win or loss when 0 is excluded."""
+    """Every arm against each baseline on what the paper counts; win or loss when 0 is excluded.
+
+    Of documents on which no l0 was counted, as those of a labelled text, no arm is called denser.
+    """
+    counts = {"l0"} if all("active" in columns for columns in pair.cells.values()) else set()
     weights = pair.weights()
     arms = list(dict.fromkeys(c.arm for c in pair.cells))
 
     for support in ("raw", "hard"):
-        values = {(a, m): pair.averaged(a, support, m, weights) for a in arms for m in {*metrics, "l0"}}
+        values = {(a, m): pair.averaged(a, support, m, weights) for a in arms for m in {*metrics} | counts}
         for baseline in baselines:
             for arm in arms:
                 if arm in ("teacher", baseline) or baseline not in arms:
                     continue
-                denser = {b: _above(values[arm, "l0"], values[b, "l0"]) for b in {"teacher", baseline}}
+                denser = {b: bool(counts) and _above(values[arm, "l0"], values[b, "l0"]) for b in {"teacher", baseline}}
                 for metric in metrics:
                     reference = values[baseline, metric]
                     difference = values[arm, metric] - reference

@@ -9,6 +9,8 @@ import pytest
 from rsae.evaluate import scores
 from rsae.evaluate.sums import Cell
 from rsae.plan import load_plans
+from rsae.report import probing
+from rsae.report.cells import Pair
 from rsae.stages import probe_text, text
 
 TEACHER = Path("assets/embedded/teachers/topk")
@@ -36,7 +38,7 @@ def labelled(folder: Path, told: bool) -> Path:
 
 def probed(folder: Path, told: bool, **changes) -> dict[Cell, list[scores.Score]]:
     documents = labelled(folder, told)
-    saes = {("teacher", 0): TEACHER}
+    saes = {("teacher", 0): TEACHER, ("teacher_ft", 0): TEACHER}
     probe_text.run(
         documents / "finetune.jsonl", documents / "test.jsonl", Path("assets/embedded/host"), saes,
         folder / "probe.parquet", name="kinds", most=1000, **RUN | changes,
@@ -53,9 +55,8 @@ def test_a_class_that_tokens_give_away_is_found_and_one_that_nothing_does_is_not
     for told in (True, False):
         (tmp_path / str(told)).mkdir()
         cells = probed(tmp_path / str(told), told)
-        assert set(cells) == {
-            Cell("teacher", 0, "raw"), Cell("teacher", 0, "hard"), Cell("residual", 0, "raw"), Cell("random", 0, "hard")
-        }  # fmt: skip
+        both = {Cell(arm, 0, support) for arm in ("teacher", "teacher_ft") for support in ("raw", "hard")}
+        assert set(cells) == both | {Cell("residual", 0, "raw"), Cell("random", 0, "hard")}
         first = cells["teacher", 0, "hard"][0]  # type: ignore[index]
         assert {s.positive for s in cells["teacher", 0, "hard"]} == {"prose", "sums"}  # type: ignore[index]
         found[told] = {s.k: balanced_accuracy(s) for s in cells["teacher", 0, "hard"] if s.positive == "sums"}  # type: ignore[index]
@@ -63,6 +64,12 @@ def test_a_class_that_tokens_give_away_is_found_and_one_that_nothing_does_is_not
         # each document once: about two fifths of 400 are judged
         assert 120 < first.n_of.sum() + first.n_rest.sum() < 200
     assert found[True][1] > 0.98
+    # tabled as the suite's own probes are, though nothing else was measured on these documents
+    pair = Pair("h", "t", {cell: {} for cell in both}, seed=0)
+    page = probing.table([(pair, probing.read(pair, tmp_path / "False/probe.parquet", "kinds"))], "kinds")
+    mean = np.mean([balanced_accuracy(s) for s in cells["teacher", 0, "hard"] if s.k == 1])  # over the two classes
+    assert f"| teacher    | hard    | 1       | {mean:.3f} [" in page
+    assert page.count("| tie") == 3  # k = 1, 2, 5: the control is the teacher once more
     # 160 coin flips: half, give or take four standard errors
     assert abs(found[False][1] - 0.5) < 4 * 0.5 / 160**0.5
 
