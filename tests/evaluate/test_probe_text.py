@@ -57,9 +57,9 @@ def test_a_class_that_tokens_give_away_is_found_and_one_that_nothing_does_is_not
         cells = probed(tmp_path / str(told), told)
         both = {Cell(arm, 0, support) for arm in ("teacher", "teacher_ft") for support in ("raw", "hard")}
         assert set(cells) == both | {Cell("residual", 0, "raw"), Cell("random", 0, "hard")}
-        first = cells["teacher", 0, "hard"][0]  # type: ignore[index]
-        assert {s.positive for s in cells["teacher", 0, "hard"]} == {"prose", "sums"}  # type: ignore[index]
-        found[told] = {s.k: balanced_accuracy(s) for s in cells["teacher", 0, "hard"] if s.positive == "sums"}  # type: ignore[index]
+        first = cells[Cell("teacher", 0, "hard")][0]
+        assert {s.positive for s in cells[Cell("teacher", 0, "hard")]} == {"prose", "sums"}
+        found[told] = {s.k: balanced_accuracy(s) for s in cells[Cell("teacher", 0, "hard")] if s.positive == "sums"}
         assert first.label == "kinds"
         # each document once: about two fifths of 400 are judged
         assert 120 < first.n_of.sum() + first.n_rest.sum() < 200
@@ -67,7 +67,9 @@ def test_a_class_that_tokens_give_away_is_found_and_one_that_nothing_does_is_not
     # tabled as the suite's own probes are, though nothing else was measured on these documents
     pair = Pair("h", "t", {cell: {} for cell in both}, seed=0)
     page = probing.table([(pair, probing.read(pair, tmp_path / "False/probe.parquet", "kinds"))], "kinds")
-    mean = np.mean([balanced_accuracy(s) for s in cells["teacher", 0, "hard"] if s.k == 1])  # over the two classes
+    mean = np.mean(
+        [balanced_accuracy(s) for s in cells[Cell("teacher", 0, "hard")] if s.k == 1]
+    )  # over the two classes
     assert f"| teacher    | hard    | 1       | {mean:.3f} [" in page
     assert page.count("| tie") == 3  # k = 1, 2, 5: the control is the teacher once more
     # 160 coin flips: half, give or take four standard errors
