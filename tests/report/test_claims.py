@@ -58,3 +58,22 @@ def test_features_are_preserved_only_where_a_loss_is_excluded():
     text = claims([probe("a", 0.0, -0.015), probe("b", 0.0, -0.03), probe("c", -0.05, -0.06)], {})
     said = section(text, "C6. Features stay interpretable").splitlines()[2]
     assert said == "**Preserved on h/a**; **Not settled on h/b**; **Lost on h/c**."
+
+
+def test_ours_needs_less_error_and_no_more_features_and_may_have_as_many():
+    def resolvent(teacher, l0, error=-1.0):
+        return [
+            row(teacher, "resolvent", "teacher_ft", "hard", "mse_sum", error, denser=l0 > 0.1),
+            row(teacher, "resolvent", "teacher_ft", "hard", "delta_ce", error, denser=l0 > 0.1),
+            row(teacher, "resolvent", "teacher_ft", "hard", "l0", l0),
+        ]
+
+    # a reference of 10, so that 0.05 is half of the least difference that counts
+    rows = [
+        *resolvent("fewer", -1.0),
+        *resolvent("same", -0.05),
+        *resolvent("more", 1.0),
+        *resolvent("worse", -1.0, 1.0),
+    ]
+    said = section(claims(rows, {}), "Ours. The resolvent beats the teacher").splitlines()[2]
+    assert said.startswith("**Holds on h/fewer, h/same; does not hold on h/more, h/worse.**")
