@@ -329,6 +329,19 @@ def expect(suite: Suite, results: Results = RESULTS) -> None:
 
 
 @app.command()
+def keep(suite: Suite, results: Results = RESULTS) -> None:
+    """Copy a suite's long tables, run card and tuning trials to expected/SUITE/, as small files to commit."""
+    from rsae.report import keep as kept
+    from rsae.report import regression
+
+    plan = _plan(suite, results)
+    card = plan.run_card().arguments["out"]
+    _require([plan.cells_file(), card])
+    regression.untouched(plan.cells_file(), card)
+    kept.keep(plan.cells_file().parent, card, plan.trials(), plan.expected_file().with_suffix(""))
+
+
+@app.command()
 def upgrade(
     teacher: Annotated[
         str, typer.Option(help="Folder of an SAE; with --sae-id a release of sae_lens or a repository.")

@@ -421,6 +421,14 @@ class Plan:
         of = next((a for a in (arm, "teacher_ft") if a in grids), None)
         return None if of is None else self.root / host / teacher / of / "tuning.json"
 
+    def trials(self) -> dict[str, Path]:
+        """{HOST/TEACHER/ARM: trials} of every arm that is tuned for itself."""
+        return {
+            f"{h}/{t}/{arm}": self.root / h / t / arm / "tuning.json"
+            for h, t in self.runnable()
+            for arm in self.teacher(h, t).grids
+        }
+
     def tune_arm(self, host: str, teacher: str, arm: str) -> Job:
         """λ and learning rate of one arm, tried on tuning documents with one seed."""
         entry, seed = self.teacher(host, teacher), self.suite.seeds[0]
