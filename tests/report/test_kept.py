@@ -1,0 +1,80 @@
+"""The numbers of docs/controls.md are those of the rows that were kept."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rsae.report import keep
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "expected/controls"
+PAGE = (ROOT / "docs/controls.md").read_text()
+
+
+def rows(first: str) -> list[dict[str, str]]:
+    """Cells of every table whose header begins with the columns ``first``, by column."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE):
+        lines = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
+        if " ".join(lines[0]).startswith(first):
+            found += [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+    return found
+
+
+@pytest.fixture(scope="module")
+def means() -> pd.Series:
+    """Means over seeds."""
+    cells = pd.concat([pd.read_parquet(KEPT / f"{name}.parquet") for name in ("cells", "probing")])
+    return cells.groupby(["teacher", "arm", "support", "metric"])["value"].mean()
+
+
+# what a claim compares with is named by its heading; its rows do not say it
+BASELINES = {
+    "C2, against the teacher that got the same fine-tune": "teacher_ft",
+    "Ours. The resolvent beats the teacher that got the same fine-tune, with no more features": "teacher_ft",
+}
+
+
+def test_claims_are_differences_of_rows(means):
+    seen = 0
+    for part in PAGE.split("\n### ")[1:]:
+        title = part.splitlines()[0]
+        for line in re.findall(r"^\| gpt2-docs-controls .*$", part, re.MULTILINE):
+            _, teacher, arm, codes, *numbers = (c.strip() for c in line.strip("|").split("|"))
+            if codes not in ("raw", "hard"):
+                continue  # costs
+            metric, baseline, difference, *_ = numbers
+            reference = means[teacher, BASELINES.get(title, "teacher"), codes, metric]
+            value = means[teacher, arm, codes, metric]
+            assert float(baseline) == pytest.approx(reference, rel=6e-4)  # four digits
+            assert float(difference) == pytest.approx(value - reference, rel=6e-4, abs=1e-7), (title, line)
+            seen += 1
+    assert seen > 50
+
+
+def test_what_is_left_are_differences_of_rows(means):
+    found = rows("host teacher arm mse_sum")
+    assert len(found) > 30
+    for row in found:
+        for metric in ("mse_sum", "l0", "delta_ce"):
+            value, reference = (means[row["teacher"], a, "hard", metric] for a in (row["arm"], "teacher_ft"))
+            (percent,) = re.findall(r"\(([-+][\d.]+)%\)", row[metric])
+            assert float(percent) == pytest.approx(100 * (value / reference - 1), abs=0.0501), row
+
+
+def test_what_is_kept_is_what_was_there(tmp_path):
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    frame = pd.DataFrame({"arm": ["rsae", "teacher"], "value": [0.1234567890123, 2.0]})
+    frame.to_csv(tables / "cells.csv", index=False)
+    (tmp_path / "run-card.json").write_text('{"commit": "abc"}')
+    (tmp_path / "tuning.json").write_text('{"chosen": 1}')
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/older.parquet").write_text("")
+    keep.keep(tables, tmp_path / "run-card.json", {"h/t/rsae": tmp_path / "tuning.json"}, tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"cells.parquet", "run-card.json", "tuning.json"}
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out/cells.parquet"), frame)
+    assert json.loads((tmp_path / "out/tuning.json").read_text()) == {"h/t/rsae": {"chosen": 1}}
