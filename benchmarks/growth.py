@@ -27,11 +27,10 @@ ARMS = (1, 2, 4)
 
 def _streamed(n_tok: int, n_shards: int) -> dict[str, float]:
     """Microseconds a token: shards written as a harvest writes them, then one shuffled pass over them."""
-    rng = np.random.default_rng(0)
+    x = np.random.default_rng(0).standard_normal((BLOCK, D_IN), np.float32).astype(np.float16)
 
     def harvested() -> Iterator[Block]:
         for start in range(0, n_tok, BLOCK):
-            x = rng.standard_normal((BLOCK, D_IN), np.float32).astype(np.float16)
             yield Block(np.zeros(BLOCK, np.int32), np.arange(start, start + BLOCK, dtype=np.int32), x)
 
     with tempfile.TemporaryDirectory() as name:

@@ -336,9 +336,11 @@ def keep(suite: Suite, results: Results = RESULTS) -> None:
 
     plan = _plan(suite, results)
     card = plan.run_card().arguments["out"]
-    _require([plan.cells_file(), card])
+    tables = [path for path in (plan.cells_file(), *plan.extra_tables()) if path.suffix == ".csv"]
+    trials = plan.trials()
+    _require([*tables, *trials.values(), card])
     regression.untouched(plan.cells_file(), card)
-    kept.keep(plan.cells_file().parent, card, plan.trials(), plan.expected_file().with_suffix(""))
+    kept.keep(tables, card, trials, plan.expected_file().with_suffix(""))
 
 
 @app.command()

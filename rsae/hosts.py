@@ -160,9 +160,16 @@ def _handing_on(blocks: list[Any], like: Any, resid: Tensor) -> Iterator[None]:
 
 
 def _blocks(model: Any) -> Any:
-    """The decoder's layers, which every architecture holds in one list of ``num_hidden_layers``."""
-    n = model.config.num_hidden_layers
-    return next(m for m in model.base_model.modules() if isinstance(m, nn.ModuleList) and len(m) == n)
+    """The decoder's layers, which every architecture holds in one list of ``num_hidden_layers``.
+
+    Raises:
+        ValueError: there is no such list.
+    """
+    n = model.config.get_text_config().num_hidden_layers
+    for module in model.base_model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == n:
+            return module
+    raise ValueError(f"{type(model).__name__} has no list of its {n} layers, so its residual stream is not found")
 
 
 def _readers(model: nn.Module) -> set[str]:

@@ -31,6 +31,7 @@ LIBRARIES_MB = 2000  # Python, torch and the embedded suite's data: at most 1.5 
 HOST_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 TABLES = ("cells.csv", "reconstruction.md", "downstream.md", "win_loss.md", "strict.md", "claims.md")
 PROBED = 2000  # paragraphs of each side of a probe at most, and as many single tokens
+EXAMPLE = 128  # ids of a labelled document that are read, as SAEBench does; a pair's 4000 examples stay in memory
 JUDGEMENTS = ("reconstruction", "downstream")
 PARETO = (
     "pareto.csv", "matched.csv", "pareto.md",
@@ -553,7 +554,8 @@ class Plan:
             },
             {
                 **self._opening(address),
-                **self.site(address).model_dump(include={"ctx", "bos"}),
+                "ctx": min(self.site(address).ctx, EXAMPLE),
+                "bos": self.site(address).bos,
                 "name": name,
                 "most": PROBED,
                 "seed": derive_seed(self.suite.seed, "probe", host),

@@ -97,5 +97,8 @@ def _documents(
                 raise ValueError(f"{what} has no column {wanted!r}; it has {', '.join(row)}; set `{key}`")
         if not isinstance(row[column], str):
             raise ValueError(f"{what}: row {index} of column {column!r} is no text but {type(row[column]).__name__}")
+        # NaN alone differs from itself
+        if label is not None and (row[label] in (None, "") or row[label] != row[label]):
+            raise ValueError(f"{what}: row {index} has no value in the column {label!r}; remove the row")
         if row[column].strip():
             yield Document(f"{name}:{index}", row[column], "" if label is None else str(row[label]))

@@ -43,9 +43,7 @@ def write(path: Path, found: Mapping[Cell, Sequence[Score]]) -> None:
             arrays |= {name: getattr(score, name)[document] for name in Score._fields[3:]}
             parts.append(pa.table(arrays))
     if not parts:
-        raise ValueError(
-            "no label has two classes with enough examples: take more text, or leave `probing` out of `extras`"
-        )
+        raise ValueError("no label has two classes with enough examples: take more text, or probe for something else")
     parquet.write(path, pa.concat_tables(parts), {})
 
 

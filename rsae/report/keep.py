@@ -2,23 +2,23 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from rsae.files import write_json
+from rsae.files import replacing, write_json
 
 
-def keep(tables: Path, card: Path, trials: Mapping[str, Path], out: Path) -> None:
-    """Every long table of ``tables`` as Parquet (zstd), the run card, and the trials by which arms were tuned.
+def keep(tables: Sequence[Path], card: Path, trials: Mapping[str, Path], out: Path) -> None:
+    """Long ``tables`` (CSV) as Parquet (zstd), the run card, and the trials by which arms were tuned.
 
-    ``trials`` maps HOST/TEACHER/ARM to a tuning record. Files of an earlier run in ``out`` go.
+    ``trials`` maps HOST/TEACHER/ARM to a tuning record. What an earlier run left in ``out`` is replaced as a whole.
     """
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    for path in sorted(tables.glob("*.csv")):
-        pd.read_csv(path).to_parquet(out / f"{path.stem}.parquet", compression="zstd", index=False)
-    shutil.copyfile(card, out / card.name)
-    if trials:
-        write_json(out / "tuning.json", {name: json.loads(path.read_text()) for name, path in trials.items()})
+    with replacing(out) as temporary:
+        temporary.mkdir()
+        for path in tables:
+            pd.read_csv(path).to_parquet(temporary / f"{path.stem}.parquet", compression="zstd", index=False)
+        shutil.copyfile(card, temporary / card.name)
+        if trials:
+            write_json(temporary / "tuning.json", {name: json.loads(p.read_text()) for name, p in trials.items()})

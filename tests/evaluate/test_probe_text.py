@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rsae import texts
 from rsae.evaluate import scores
 from rsae.evaluate.sums import Cell
 from rsae.plan import load_plans
@@ -90,6 +91,13 @@ def test_a_text_without_labels_is_refused(tmp_path):
             tmp_path / "again", source="files", shares={"test": 1.0}, splits=["test"], path=tmp_path / "rows.jsonl",
             column="body", per="line", documents=None, label="mood",
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+def test_a_row_without_its_label_is_named(missing):
+    rows = [{"body": "some words", "kind": "prose"}, {"body": "more words", "kind": missing}]
+    with pytest.raises(ValueError, match=r"the text: row 1 has no value in the column 'kind'"):
+        list(texts._documents(rows, "body", "kind", "t", None, "the text"))
 
 
 def test_a_suite_asks_for_it_by_name(monkeypatch, tmp_path):

@@ -25,7 +25,7 @@ def rows(first: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def means() -> pd.Series:
+def means():
     """Means over seeds."""
     cells = pd.concat([pd.read_parquet(KEPT / f"{name}.parquet") for name in ("cells", "probing")])
     return cells.groupby(["teacher", "arm", "support", "metric"])["value"].mean()
@@ -72,9 +72,10 @@ def test_what_is_kept_is_what_was_there(tmp_path):
     frame.to_csv(tables / "cells.csv", index=False)
     (tmp_path / "run-card.json").write_text('{"commit": "abc"}')
     (tmp_path / "tuning.json").write_text('{"chosen": 1}')
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/older.parquet").write_text("")
-    keep.keep(tables, tmp_path / "run-card.json", {"h/t/rsae": tmp_path / "tuning.json"}, tmp_path / "out")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"cells.parquet", "run-card.json", "tuning.json"}
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out/cells.parquet"), frame)
-    assert json.loads((tmp_path / "out/tuning.json").read_text()) == {"h/t/rsae": {"chosen": 1}}
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "older.parquet").write_text("")
+    keep.keep([tables / "cells.csv"], tmp_path / "run-card.json", {"h/t/rsae": tmp_path / "tuning.json"}, out)
+    assert {p.name for p in out.iterdir()} == {"cells.parquet", "run-card.json", "tuning.json"}
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "cells.parquet"), frame)
+    assert json.loads((out / "tuning.json").read_text()) == {"h/t/rsae": {"chosen": 1}}
