@@ -331,7 +331,9 @@ class _UniqueKeys(yaml.SafeLoader):
 def _sentence(path: Path | str, error: Any, known: set[str]) -> str:
     key = ".".join(map(str, error["loc"])) or "(top level)"
     if error["type"] == "extra_forbidden":
-        return f"{path}: unknown key `{key}`{_near(str(error['loc'][-1]), known)}"
+        close = difflib.get_close_matches(str(error["loc"][-1]), sorted(known), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "config/README.md lists the keys"
+        return f"{path}: unknown key `{key}`; {hint}"
     if error["type"] == "missing":
         return f"{path}: key `{key}` is missing"
     message = error["msg"].removeprefix("Value error, ")
