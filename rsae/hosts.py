@@ -13,8 +13,12 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from rsae.device import device
+from rsae.progress import progress
 from rsae.receipts import opened
 from rsae.tokenizers import load_tokenizer
+from rsae.tokens import Row, TokenRows, batches
+
+BATCH = 32  # rows that are captured together
 
 
 class Clean(NamedTuple):
@@ -175,6 +179,13 @@ def _blocks(model: Any) -> Any:
 def _readers(model: nn.Module) -> set[str]:
     """Class names of the normalisations."""
     return {type(m).__name__ for m in model.modules() if re.search("norm", type(m).__name__, re.IGNORECASE)}
+
+
+def activations(host: Any, rows: TokenRows, what: str) -> Iterator[tuple[Row, Float[Tensor, "n d_in"]]]:
+    """What ``host`` captures at every position of text, row by row in their order; BOS is left out."""
+    for members, ids in progress(batches(rows, BATCH), -(-len(rows.rows) // BATCH), what):
+        for row, x in zip(members, host.capture(torch.from_numpy(ids)).cpu(), strict=True):
+            yield row, x[int(rows.bos) : len(row.ids)]
 
 
 def load_model(path: Path | str) -> Any:

@@ -424,11 +424,8 @@ class Plan:
 
     def trials(self) -> dict[str, Path]:
         """{HOST/TEACHER/ARM: trials} of every arm that is tuned for itself."""
-        return {
-            f"{h}/{t}/{arm}": self.root / h / t / arm / "tuning.json"
-            for h, t in self.runnable()
-            for arm in self.teacher(h, t).grids
-        }
+        arms = [(h, t, arm) for h, t in self.runnable() for arm in self.teacher(h, t).grids]
+        return {"/".join(arm): path for arm in arms if (path := self.tuning_file(*arm))}
 
     def tune_arm(self, host: str, teacher: str, arm: str) -> Job:
         """λ and learning rate of one arm, tried on tuning documents with one seed."""

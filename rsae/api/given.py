@@ -11,14 +11,12 @@ from torch import Tensor
 
 from rsae import teachers
 from rsae.arms import Kind
-from rsae.progress import progress
 from rsae.sae import SAE
-from rsae.tokens import Row, TokenRows, batches
+from rsae.tokens import Row, TokenRows
 
 SHARES = {"finetune": 0.5, "calibration": 0.1, "threshold": 0.1, "tuning": 0.1, "test": 0.2}
 BLOCK = 128  # tokens that stand for a document where documents are not given
 CHUNK = 2048  # tokens; times d_sae floats is the working memory
-BATCH = 32  # rows of the host's context
 # of a teacher's metadata, what holds for its upgrade too
 ABOUT_THE_SITE = (
     "model_name", "model_from_pretrained_kwargs", "hook_name", "hook_head_index", "context_size", "prepend_bos",
@@ -98,11 +96,12 @@ def captured(host: Any, rows: TokenRows) -> Given:
         raise ValueError("no whole row of text fits into the tokens asked for; raise --max-tok")
     number = {d: i for i, d in enumerate(dict.fromkeys(r.document for r in rows.rows))}
     rows = rows._replace(rows=[r._replace(document=number[r.document]) for r in rows.rows])
+    from rsae.hosts import activations
+
     x, documents = [], []
-    for members, ids in progress(batches(rows, BATCH), -(-len(rows.rows) // BATCH), "activations"):
-        for row, values in zip(members, host.capture(torch.from_numpy(ids)).cpu(), strict=True):
-            x.append(values[int(rows.bos) : len(row.ids)])
-            documents += [row.document] * len(x[-1])
+    for row, values in activations(host, rows, "activations"):
+        x.append(values)
+        documents += [row.document] * len(values)
     return Given(torch.cat(x), np.array(documents), host, rows)
 
 

@@ -4,14 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from rsae import shards, tokens
-from rsae.hosts import Host
-from rsae.progress import progress
+from rsae.hosts import Host, activations
 from rsae.stages.common import set_up_torch
-
-BATCH = 32  # rows of the host's context
 
 
 def run(
@@ -32,16 +28,12 @@ def run(
 
     def blocks() -> Iterator[shards.Block]:
         offset: dict[int, int] = {}
-        total = -(-len(source.rows) // BATCH)
-        for members, ids in progress(tokens.batches(source, BATCH), total, f"harvest {out.name}"):
-            x = model.capture(torch.from_numpy(ids)).cpu().numpy()
-            for row, values in zip(members, x, strict=True):
-                n = len(row.ids) - source.bos
-                start = offset.get(row.document, 0)
-                offset[row.document] = start + n
-                document = np.full(n, row.document, np.int32)
-                position = np.arange(start, start + n, dtype=np.int32)
-                yield shards.Block(document, position, values[source.bos : len(row.ids)])
+        for row, x in activations(model, source, f"harvest {out.name}"):
+            start = offset.get(row.document, 0)
+            offset[row.document] = start + len(x)
+            document = np.full(len(x), row.document, np.int32)
+            position = np.arange(start, start + len(x), dtype=np.int32)
+            yield shards.Block(document, position, x.numpy())
 
     shards.write(
         out,

@@ -5,19 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from rsae import tokens
 from rsae.docstrings import Document
 from rsae.evaluate.labels import Examples
-from rsae.hosts import Host
-from rsae.progress import progress
+from rsae.hosts import Host, activations
 from rsae.shards import Block
 from rsae.stages.common import set_up_torch
 from rsae.stages.probe import Side, judge
 from rsae.tokenizers import load_tokenizer
-
-BATCH = 32  # rows of the host's context
 
 
 def run(
@@ -50,11 +46,7 @@ def run(
         rows = tokens.tokenise(
             [(d.name, d.text) for d in documents], tokenizer, ctx=ctx, bos=bos, max_rows_per_document=1
         )
-        x = []
-        batches = progress(tokens.batches(rows, BATCH), -(-len(rows.rows) // BATCH), f"probe {name}")
-        for members, ids in batches:
-            for row, values in zip(members, model.capture(torch.from_numpy(ids)).cpu().numpy(), strict=True):
-                x.append(values[bos : len(row.ids)])
+        x = [values.numpy() for _, values in activations(model, rows, f"probe {name}")]
         length = np.array([len(part) for part in x])
         document = np.repeat(np.arange(len(x), dtype=np.int32), length)
         position = np.concatenate([np.arange(n, dtype=np.int32) for n in length])
