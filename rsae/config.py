@@ -331,9 +331,7 @@ class _UniqueKeys(yaml.SafeLoader):
 def _sentence(path: Path | str, error: Any, known: set[str]) -> str:
     key = ".".join(map(str, error["loc"])) or "(top level)"
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(error["loc"][-1]), sorted(known), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "config/README.md lists the keys"
-        return f"{path}: unknown key `{key}`; {hint}"
+        return f"{path}: unknown key `{key}`{_near(str(error['loc'][-1]), known, 'config/README.md lists the keys')}"
     if error["type"] == "missing":
         return f"{path}: key `{key}` is missing"
     message = error["msg"].removeprefix("Value error, ")
@@ -342,9 +340,10 @@ def _sentence(path: Path | str, error: Any, known: set[str]) -> str:
     )
 
 
-def _near(word: str, known: Iterable[str]) -> str:
+def _near(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The known word that comes closest; where none does, all of them, or what is to be said instead."""
     close = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
+    return "; " + (f"did you mean {close[0]!r}?" if close else otherwise or f"known are {', '.join(sorted(known))}")
 
 
 def _all_keys(model: type[BaseModel]) -> set[str]:

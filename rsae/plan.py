@@ -536,8 +536,15 @@ class Plan:
         )
 
     def probe_text(self, host: str, teacher: str, name: str) -> Job:
-        """Sparse probes of all SAEs of a pair on the classes of a labelled text."""
+        """Sparse probes of all SAEs of a pair on the classes of a labelled text.
+
+        Raises:
+            ValueError: the suite does not list it, or it has no labels; said before anything is run.
+        """
         _pick("text", name, dict.fromkeys(self.suite.probed_texts))
+        text = load_text(name)
+        if isinstance(text, Docstrings) or text.label is None:
+            raise ValueError(f"text {name!r} is probed and has no labels; set `label` in config/text/{name}.yaml")
         cells, model, address = self.cells(host, teacher), self.host_place(host), self.address(host, teacher)
         texts = [self.text_folder(name) / f"{s}.jsonl" for s in ("finetune", "test")]
         return Job(

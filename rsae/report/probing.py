@@ -30,8 +30,8 @@ probes are trained on fine-tuning documents, whose labels no SAE has seen. Label
 package, whether a module, a class or a function is described, the docstring's section (its heading left out), the
 kind of the next token. `probe_k1` is the mean over labels."""
 GIVEN = """\
-probes are trained and judged on different documents of the labelled text `{name}`, which nothing else has read.
-`probe_k1` is the mean over its classes, at most five."""
+probes are trained and judged on different documents of the labelled text `{name}`. `probe_k1` is the mean over its
+classes, at most five."""
 
 
 def read(pair: Pair, path: Path, text: str | None = None) -> Pair:

@@ -100,11 +100,11 @@ def test_a_row_without_its_label_is_named(missing):
         list(texts._documents(rows, "body", "kind", "t", None, "the text"))
 
 
-def test_a_suite_asks_for_it_by_name(monkeypatch, tmp_path):
+def test_a_suite_asks_for_it_by_name(tmp_path):
     suites = tmp_path / "suites"
     suites.mkdir()
     quick = Path("config/suites/quick.yaml").read_text()
-    (suites / "mine.yaml").write_text("probed_texts: [ag_news]\n" + quick)
+    (suites / "mine.yaml").write_text("probed_texts: [ag_news, pile]\n" + quick)
     plan = load_plans(suites)["mine"]
     host, teacher = plan.pairs()[0]
     job = plan.probe_text(host, teacher, "ag_news")
@@ -113,6 +113,8 @@ def test_a_suite_asks_for_it_by_name(monkeypatch, tmp_path):
     assert plan.text("ag_news").settings["label"] == "label"
     wanted = {Path(f"results/mine/tables/probing_ag_news.{kind}") for kind in ("csv", "md")}
     assert wanted <= set(plan.extra_tables())
-    with pytest.raises(ValueError, match="no text 'other' in this suite; there are ag_news"):
+    with pytest.raises(ValueError, match="no text 'other' in this suite; there are ag_news, pile"):
         plan.probe_text(host, teacher, "other")
     assert job.arguments["out"] in plan.tabulate_probing("ag_news").inputs
+    with pytest.raises(ValueError, match=r"'pile' is probed and has no labels; set `label` in config/text/pile\.yaml"):
+        plan.probe_text(host, teacher, "pile")
