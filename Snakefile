@@ -7,7 +7,6 @@ sys.path.insert(0, str(workflow.basedir))
 from rsae import studies
 from rsae.plan import (
     EXTRA_TABLES,
-    FAMILIES,
     HOST_FILES,
     PARETO,
     SAE_FILES,
@@ -16,6 +15,7 @@ from rsae.plan import (
 )
 from rsae.plan import (
     load_assets_plan,
+    load_families_plan,
     load_more_teachers_plan,
     load_plans,
     stage_digest,
@@ -32,6 +32,7 @@ PLANS = load_plans()
 ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE
 ASSETS = load_assets_plan()
 MORE = load_more_teachers_plan()
+FAMILIES = load_families_plan()
 LONG = 240  # minutes that a cluster gives a long job at its first attempt; each further one asks for more
 
 

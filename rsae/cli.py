@@ -11,7 +11,7 @@ from typer.models import CommandInfo
 
 from rsae import mistakes, studies
 from rsae.config import load
-from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_more_teachers_plan, load_plans
+from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_families_plan, load_more_teachers_plan, load_plans
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -210,12 +210,6 @@ def tabulate_probing(suite: Suite, name: AnyLabelled = None, results: Results = 
 def tabulate_pareto(suite: Suite, results: Results = RESULTS) -> None:
     """Fronts of error against l0 over a suite's sparsity settings, and arms compared at one l0."""
     _do(_plan(suite, results).tabulate_pareto())
-
-
-@app.command("tabulate-families")
-def tabulate_families(suite: Suite, results: Results = RESULTS) -> None:
-    """Independently trained teachers of one recipe, judged together: documents, seeds and teachers resampled."""
-    _do(_plan(suite, results).tabulate_families())
 
 
 @app.command()
@@ -437,6 +431,12 @@ def more_activations(split: Split, results: Results = RESULTS) -> None:
 def more_teacher(teacher: Teacher, results: Results = RESULTS) -> None:
     """Train one teacher of config/teachers.yaml into results/teachers."""
     _do(load_more_teachers_plan(results).teacher(teacher))
+
+
+@app.command()
+def families(results: Results = RESULTS) -> None:
+    """Independently trained teachers of one recipe, over suites: documents, seeds and teachers resampled."""
+    _do(load_families_plan(results).tabulate())
 
 
 @app.command("promote-assets")

@@ -81,7 +81,7 @@ class Teacher(TeacherSource):
     lr: Rate
     bandwidth: Rate = 0.05  # of the straight-through estimate of JumpReLU thresholds
     l0: Rate | None = None  # features per token at which everything starts; None: the teacher's own
-    family: Name | None = None  # teachers of one host with the same word are independent trainings of one recipe
+    family: Name | None = None  # the same word: independent trainings of one recipe (config/families.yaml)
     front: Name | None = None  # teachers of one host with the same word are one SAE at several sparsities
     tuning: Tuning | None = None
     # arms that are tuned for themselves; if teacher_ft is among them, the others follow it in the learning rate
@@ -288,6 +288,12 @@ class MoreTeachers(Strict):
     """Teachers beside the committed ones, trained by a target."""
 
     teachers: dict[Name, AnotherTeacher]
+
+
+class Families(Strict):
+    """Suites whose teachers with one word as ``family`` are judged together."""
+
+    suites: list[Name] = Field(min_length=1)
 
 
 Model = TypeVar("Model", bound=Strict)

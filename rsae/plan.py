@@ -8,7 +8,7 @@ sees, which is what makes reruns precise: what is not handed over cannot matter.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -37,7 +37,6 @@ PARETO = (
     "pareto.csv", "matched.csv", "pareto.md",
     *(f"pareto_{m}.{kind}" for m in ("mse_sum", "fvu", "delta_ce") for kind in ("svg", "png")),
 )  # fmt: skip
-FAMILIES = ("families.csv", "families.md")
 EXTRA_TABLES = {
     "probing": ("probing.csv", "probing.md"),
     "anatomy": ("anatomy.csv", "anatomy.md", "l0_by_eps.svg", "l0_by_eps.png"),
@@ -196,6 +195,10 @@ class Plan:
     def sums(self, host: str, teacher: str, judgement: str) -> Path:
         """Per-document sums of a pair."""
         return self.root / host / teacher / f"{judgement}.parquet"
+
+    def judged(self, host: str, teacher: str) -> dict[str, Path]:
+        """The two judgements from which a pair is tabled."""
+        return {j: self.sums(host, teacher, j) for j in JUDGEMENTS}
 
     def tables(self) -> list[Path]:
         """The suite's tables."""
@@ -593,7 +596,7 @@ class Plan:
         return Job("tabulate_convergence", inputs, {"trials": trials, "out": self.root / "tables"}, {})
 
     def grouped(self, by: Literal["front", "family"]) -> dict[str, list[str]]:
-        """{HOST/GROUP: teachers}: one SAE at several sparsities, or several trainings of one recipe."""
+        """{HOST/GROUP: teachers}: one SAE at several sparsities, or trainings of one recipe."""
         found: dict[str, list[str]] = {}
         for h, t in self.pairs():
             group = getattr(self.teacher(h, t), by)
@@ -604,19 +607,12 @@ class Plan:
     def tabulate_pareto(self) -> Job:
         """Fronts of error against l0, and arms compared at one l0."""
         fronts = self.grouped("front")
-        return self._over_groups("tabulate_pareto", fronts, {"fronts": fronts})
-
-    def tabulate_families(self) -> Job:
-        """Independently trained teachers of one recipe, judged together."""
-        families = self.grouped("family")
-        return self._over_groups("tabulate_families", families, {"families_of": families})
-
-    def _over_groups(self, stage: str, groups: dict[str, list[str]], settings: dict[str, Any]) -> Job:
-        pairs = [(name.split("/")[0], t) for name, members in groups.items() for t in members]
-        sums = {pair: {j: self.sums(*pair, j) for j in JUDGEMENTS} for pair in pairs}
+        pairs = [(name.split("/")[0], t) for name, members in fronts.items() for t in members]
+        sums = {pair: self.judged(*pair) for pair in pairs}
         seeds = {f"{h}/{t}": derive_seed(self.suite.seed, "bootstrap", h) for h, t in pairs}
         inputs = [f for files in sums.values() for f in files.values()]
-        return Job(stage, inputs, {"sums": sums, "out": self.root / "tables"}, settings | {"seeds": seeds})
+        arguments = {"sums": sums, "out": self.root / "tables"}
+        return Job("tabulate_pareto", inputs, arguments, {"fronts": fronts, "seeds": seeds})
 
     def judged_too(self) -> list[str]:
         """Judgements of a pair that claims read where the suite has them."""
@@ -627,7 +623,6 @@ class Plan:
         files = [f for extra in self.suite.extras for f in EXTRA_TABLES[extra]]
         files += [f"probing_{name}.{kind}" for name in self.suite.probed_texts for kind in ("csv", "md")]
         files += PARETO if self.grouped("front") else []
-        files += FAMILIES if self.grouped("family") else []
         return [self.root / "tables" / f for f in files]
 
     def features_file(self, host: str, teacher: str) -> Path:
@@ -913,7 +908,7 @@ def fit_path(results: Path, fit: dict[str, Any]) -> Path:
     return results / "gates" / "_".join(where) / f"{p}-{q}.json"
 
 
-def _pick(what: str, name: str, known: dict[str, Any]) -> Any:
+def _pick(what: str, name: str, known: Mapping[str, Any]) -> Any:
     if name not in known:
         raise ValueError(f"no {what} {name!r} in this suite; there are {', '.join(known)}")
     return known[name]
@@ -1023,6 +1018,38 @@ class MoreTeachersPlan:
     def files(self) -> list[Path]:
         """Every file of every teacher."""
         return [self.root / t / f for t in self.recipe.teachers for f in (*SAE_FILES, "card.json")]
+
+
+class FamiliesPlan:
+    """Independent trainings of one recipe, judged together: teachers of several suites with one word as `family`."""
+
+    def __init__(self, families: config.Families, plans: Mapping[str, Plan], results: Path = Path("results")) -> None:
+        self.plans, self.root = [_pick("suite", name, plans) for name in families.suites], results / "families"
+
+    def tabulate(self) -> Job:
+        """``families.csv`` and ``families.md``."""
+        sums: dict[str, dict[str, dict[str, Path]]] = {}
+        for plan in self.plans:
+            for group, teachers in plan.grouped("family").items():
+                host, _, family = group.partition("/")
+                for teacher in teachers:
+                    members = sums.setdefault(family, {})
+                    if teacher in members:
+                        raise ValueError(f"family {family!r} has two teachers with the name {teacher!r}")
+                    members[teacher] = plan.judged(host, teacher)
+        inputs = [f for members in sums.values() for files in members.values() for f in files.values()]
+        seed = derive_seed(*(plan.suite.seed for plan in self.plans), "bootstrap")
+        return Job("tabulate_families", inputs, {"sums": sums, "out": self.root}, {"seed": seed})
+
+    def files(self) -> list[Path]:
+        """The tables."""
+        return [self.root / name for name in ("families.csv", "families.md")]
+
+
+def load_families_plan(results: Path = Path("results")) -> FamiliesPlan:
+    """The plan of ``config/families.yaml``."""
+    pooled = config.load(CONFIG / "families.yaml", config.Families)
+    return FamiliesPlan(pooled, load_plans(results=results), results)
 
 
 def load_more_teachers_plan(results: Path = Path("results")) -> MoreTeachersPlan:

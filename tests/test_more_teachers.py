@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from rsae import config, teachers
-from rsae.plan import load_assets_plan, load_more_teachers_plan, load_plans
+from rsae.plan import FamiliesPlan, load_assets_plan, load_families_plan, load_more_teachers_plan, load_plans
 from rsae.stages import scatter_thresholds
 
 COMMITTED = Path("assets/embedded/teachers")
@@ -47,20 +47,41 @@ def test_activations_come_through_the_committed_host(plan):
     assert job.settings == load_assets_plan().activations("teacher_train").settings
 
 
-def test_the_suite_of_families_names_teachers_that_a_target_makes(plan):
-    suite = load_plans()["families"]
+def test_suites_name_the_teachers_that_a_target_makes(plan):
+    plans = load_plans()
     made = {plan.root / name for name in plan.recipe.teachers}
-    entries = suite.suite.hosts["gpt2-docs-families"].teachers.values()
-    paths = {entry.path for entry in entries if entry.path}
-    assert {p for p in paths if not p.is_relative_to("assets")} == made
-    host = "gpt2-docs-families"
-    families = suite.grouped("family")
-    assert families == {f"{host}/{k}": [k, f"{k}-b"] for k in ("relu", "jumprelu", "topk")}
-    assert {t for members in families.values() for t in members}.isdisjoint(
-        t for t in plan.recipe.teachers if t.startswith("stress-")
-    )
-    # Snakemake makes the teacher first: its files are inputs of the import
-    assert made <= {p.parent for t in suite.suite.hosts[host].teachers for p in suite.import_teacher(host, t).inputs}
+    named = {}
+    for suite in ("unseen", "stress"):
+        host = f"gpt2-docs-{suite}"
+        named[suite] = {entry.path for entry in plans[suite].suite.hosts[host].teachers.values()}
+        # Snakemake makes the teacher first: its files are inputs of the import
+        inputs = {
+            p.parent
+            for t in plans[suite].suite.hosts[host].teachers
+            for p in plans[suite].import_teacher(host, t).inputs
+        }
+        assert named[suite] <= inputs
+    assert named["stress"] == {p for p in made if p.name.startswith("stress-")}
+    assert named["unseen"] == made - named["stress"]
+
+
+def test_a_family_is_both_trainings_of_a_kind_and_no_stress_teacher():
+    job = load_families_plan().tabulate()
+    members = {family: list(files) for family, files in job.arguments["sums"].items()}
+    assert members == {kind: [kind, f"{kind}-b"] for kind in ("relu", "jumprelu", "topk")}
+    places = {t: files["downstream"].parent for of in job.arguments["sums"].values() for t, files in of.items()}
+    assert places["topk"] == Path("results/controls/gpt2-docs-controls/topk")
+    assert places["topk-b"] == Path("results/unseen/gpt2-docs-unseen/topk-b")
+    assert len(job.inputs) == 12
+
+
+def test_two_members_of_a_family_need_two_names():
+    plans = load_plans()
+    pooled = config.Families(suites=["controls", "controls"])
+    with pytest.raises(ValueError, match="family 'relu' has two teachers with the name 'relu'"):
+        FamiliesPlan(pooled, plans).tabulate()
+    with pytest.raises(ValueError, match="no suite 'control'"):
+        FamiliesPlan(config.Families(suites=["control"]), plans)
 
 
 def test_thresholds_are_scattered_by_the_factor_that_is_asked_for_and_nothing_else_moves(tmp_path):

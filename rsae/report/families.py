@@ -66,9 +66,16 @@ def _change(
 
 
 def changes(families: Mapping[str, Sequence[Pair]], baselines: Sequence[str]) -> list[Change]:
-    """Every arm that all teachers of a family have, against each baseline."""
+    """Every arm that all teachers of a family have, against each baseline.
+
+    Raises:
+        ValueError: the teachers of a family were judged on other documents, which cannot be drawn for all at once.
+    """
     found: list[Change] = []
     for name, family in families.items():
+        for other in family[1:]:
+            if not np.array_equal(_documents(other), _documents(family[0])):
+                raise ValueError(f"family {name!r}: {family[0].teacher} and {other.teacher} saw other test documents")
         shared = [a for a in dict.fromkeys(c.arm for c in family[0].cells) if all(_has(p, a) for p in family)]
         for baseline in (b for b in baselines if b in shared):
             for arm in (a for a in shared if a not in ("teacher", baseline)):
@@ -82,6 +89,10 @@ def changes(families: Mapping[str, Sequence[Pair]], baselines: Sequence[str]) ->
     adjusted = [c._replace(p=p) for c, p in zip(found, holm([c.p for c in found]), strict=True)]
     denser = {(c.family, c.arm, c.baseline): c.ci_low > 0 for c in adjusted if c.metric == "l0"}
     return [c._replace(verdict=_word(c, denser[c.family, c.arm, c.baseline])) for c in adjusted]
+
+
+def _documents(pair: Pair) -> Float[np.ndarray, " n_doc"]:
+    return next(iter(pair.cells.values()))["n_tok"]
 
 
 def _has(pair: Pair, arm: str) -> bool:

@@ -1,6 +1,6 @@
 """Independently trained teachers of one recipe, judged together: ``families.md`` and ``families.csv``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -9,20 +9,20 @@ from rsae.files import replacing
 from rsae.report import cells, families
 
 
-def run(
-    sums: Mapping[tuple[str, str], Mapping[str, Path]],
-    out: Path,
-    *,
-    seeds: Mapping[str, int],
-    families_of: Mapping[str, Sequence[str]],
-) -> None:
-    """``families_of`` maps HOST/FAMILY to its teachers."""
+def run(sums: Mapping[str, Mapping[str, Mapping[str, Path]]], out: Path, *, seed: int) -> None:
+    """``sums`` maps a family to its teachers, and each to its two judgements.
+
+    Raises:
+        ValueError: two teachers of a family were judged on other documents.
+    """
     pairs = {
-        (h, t): cells.read_pair(h, t, files["reconstruction"], files["downstream"], seeds[f"{h}/{t}"])
-        for (h, t), files in sums.items()
+        family: [
+            cells.read_pair(family, teacher, files["reconstruction"], files["downstream"], seed)
+            for teacher, files in members.items()
+        ]
+        for family, members in sums.items()
     }
-    grouped = {name: [pairs[name.split("/")[0], t] for t in members] for name, members in families_of.items()}
-    found = families.changes(grouped, ("teacher", "teacher_ft"))
+    found = families.changes(pairs, ("teacher", "teacher_ft"))
     rows = [{**c._asdict(), "each": "; ".join(f"{t} {v:.6g}" for t, v in c.each.items())} for c in found]
     with replacing(out / "families.csv") as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.9g")

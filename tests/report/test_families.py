@@ -99,3 +99,10 @@ def test_the_papers_count_takes_any_gain_and_the_strict_one_does_not():
     }
     assert counted["rsae", "raw", "teacher"] == ["2 of 3 (1)", "1 of 2 (0)"]
     assert counted["rsae", "hard", "teacher"] == ["1 of 1 (1)", "0 of 0 (0)"]
+
+
+def test_teachers_that_were_judged_on_other_documents_are_no_family():
+    other = pair("t1", 0.8)
+    cells = {cell: columns | {"n_tok": columns["n_tok"][::-1]} for cell, columns in other.cells.items()}
+    with pytest.raises(ValueError, match="t0 and t1 saw other test documents"):
+        changes(pair("t0", 0.8), other._replace(cells=cells))

@@ -163,19 +163,6 @@ rule tabulate_convergence:
         "python -m rsae tabulate-convergence --suite {wildcards.suite} > {log} 2>&1"
 
 
-rule tabulate_families:
-    input:
-        lambda w: PLANS[w.suite].tabulate_families().inputs,
-    output:
-        [f"results/{{suite}}/tables/{name}" for name in FAMILIES],
-    log:
-        "results/logs/{suite}/tabulate_families.log",
-    params:
-        made_by=lambda w: PLANS[w.suite].tabulate_families().fingerprint,
-    shell:
-        "python -m rsae tabulate-families --suite {wildcards.suite} > {log} 2>&1"
-
-
 rule tables:
     input:
         lambda w: PLANS[w.suite]

@@ -1,4 +1,5 @@
-# Teachers that are trained by a target and never committed: second trainings of each kind, and stress cases.
+# Teachers that are trained by a target and never committed: second trainings of each kind, and stress cases; and
+# what holds over all trainings of a kind.
 
 
 rule more_teachers:
@@ -30,3 +31,16 @@ rule more_teacher:
         made_by=lambda w: MORE.teacher(w.teacher).fingerprint,
     shell:
         "python -m rsae more-teacher --teacher {wildcards.teacher} > {log} 2>&1"
+
+
+rule families:
+    input:
+        FAMILIES.tabulate().inputs,
+    output:
+        FAMILIES.files(),
+    log:
+        "results/logs/families.log",
+    params:
+        made_by=FAMILIES.tabulate().fingerprint,
+    shell:
+        "python -m rsae families > {log} 2>&1"
