@@ -12,8 +12,6 @@ from rsae.plan import (
     SAE_FILES,
     TABLES,
     TEXT_SPLITS,
-)
-from rsae.plan import (
     load_assets_plan,
     load_families_plan,
     load_more_teachers_plan,

@@ -1,0 +1,62 @@
+"""A job as data: what Snakemake's rules and the command line both read."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rsae.files import canonical
+from rsae.provenance import code_digest, lock_digest
+from rsae.sources import LAYOUTS
+
+CONFIG = Path("config")
+SAE_FILES = LAYOUTS["sae_lens"]
+HOST_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
+
+class Opened(NamedTuple):
+    """A host or a teacher, as a stage opens it, and the files that it consists of."""
+
+    path: Path
+    inputs: list[Path]
+
+
+class Job(NamedTuple):
+    """One call of ``rsae.stages.{stage}.run(**arguments, **settings)``."""
+
+    stage: str
+    inputs: list[Path]  # files and folders that must exist, as Snakemake sees them
+    arguments: dict[str, Any]  # paths, as the stage sees them
+    settings: dict[str, Any]  # JSON values
+    module: str | None = None  # code that the stage finds by name, such as an arm's
+
+    @property
+    def fingerprint(self) -> str:
+        """What a rerun depends on besides the inputs: settings, code of the stage, lock file."""
+        code = [code_digest(m) for m in (f"rsae.stages.{self.stage}", self.module) if m]
+        return f"{canonical(self.settings)} code={'+'.join(code)} lock={lock_digest()}"
+
+
+def derive_seed(*parts: object) -> int:
+    """A seed from (suite seed, stage, cell): adding a cell never changes another cell's numbers."""
+    text = canonical([str(p) for p in parts])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+
+def fit_path(results: Path, fit: dict[str, Any]) -> Path:
+    """Where the record of a fit lies: its design problem is its name."""
+    p, q = fit["degree"]
+    where = [fit["target"], *(f"{k}-{fit[k]:g}" for k in ("theta", "delta") if fit[k] is not None)]
+    return results / "gates" / "_".join(where) / f"{p}-{q}.json"
+
+
+def stage_digest(stage: str) -> str:
+    """Fingerprint of a stage whose settings stand in its file name."""
+    return f"code={code_digest(f'rsae.stages.{stage}')} lock={lock_digest()}"
+
+
+def pick(what: str, name: str, known: Mapping[str, Any]) -> Any:
+    """The entry of a name, or a sentence with the names that there are."""
+    if name not in known:
+        raise ValueError(f"no {what} {name!r} in this suite; there are {', '.join(known)}")
+    return known[name]

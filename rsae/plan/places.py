@@ -1,0 +1,163 @@
+"""What a suite has, and where it lies: names to entries, entries to paths below ``results/{suite}``."""
+
+from pathlib import Path
+from typing import Any
+
+from rsae import config
+from rsae.arms import Arm, Design, arms
+from rsae.locks import Lock
+from rsae.plan.job import CONFIG, HOST_FILES, SAE_FILES, Opened, fit_path, pick
+from rsae.sources import LAYOUTS, detect, host_files
+
+JUDGEMENTS = ("reconstruction", "downstream")
+RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.receipts`
+
+
+class Places:
+    """A suite by name, with results below ``results/{suite}``.
+
+    Raises:
+        ValueError: a host, teacher, arm or seed that the suite does not have.
+    """
+
+    def __init__(self, name: str, suite: config.Suite, results: Path = Path("results")) -> None:
+        self.name, self.suite, self.results = name, suite, results
+        self.root = results / name
+        self.lock = Lock.read(CONFIG / f"{suite.smoke_of or name}.lock.yaml")
+
+    def host(self, host: str) -> config.Host:
+        """The host's configuration."""
+        return pick("host", host, self.suite.hosts)
+
+    def teacher(self, host: str, teacher: str) -> config.Teacher:
+        """The teacher's configuration."""
+        return pick("teacher", teacher, self.host(host).teachers)
+
+    def arm(self, host: str, teacher: str, arm: str) -> Arm:
+        """The declared arm behind a name that the teacher's configuration lists."""
+        entry = self.teacher(host, teacher)
+        return pick("arm", arm, {name: arms(entry.kind)[entry.definition(name)] for name in entry.arms})
+
+    def cells(self, host: str, teacher: str) -> list[tuple[str, int]]:
+        """(arm, seed) of a pair, in table order: untuned arms have seed 0 only."""
+        entry = self.teacher(host, teacher)
+        return [
+            (name, seed)
+            for name in entry.arms
+            for seed in (self.suite.seeds if self.arm(host, teacher, name).tuned else [0])
+        ]
+
+    def arm_names(self, tuned: bool) -> str:
+        """Every arm of the suite that is tuned, or built from the teacher, as a pattern of a wildcard."""
+        found = {a for h, t in self.pairs() for a, _ in self.cells(h, t) if self.arm(h, t, a).tuned == tuned}
+        return "|".join(sorted(found - {"teacher"})) or "(?!)"  # which nothing matches
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """(host, teacher) of every pair that is part of a target."""
+        return [(h, t) for h, host in self.suite.hosts.items() for t, entry in host.teachers.items() if entry.enabled]
+
+    # where things are; an address is HOST, or HOST/SITE for a site with a name
+
+    def address(self, host: str, teacher: str) -> str:
+        """The address that a teacher reads."""
+        site = self.teacher(host, teacher).site
+        return host if site is None else f"{host}/{site}"
+
+    def addresses(self) -> dict[str, str]:
+        """{address: host} of every site that a pair reads."""
+        return {self.address(h, t): h for h, t in self.pairs()}
+
+    def site(self, address: str) -> config.Site:
+        """The site at an address."""
+        host, _, name = address.partition("/")
+        if not name:
+            return self.host(host).site(None)
+        return pick("site", name, self.host(host).sites)
+
+    def text_of(self, address: str) -> str | None:
+        """Name of the text that a host reads; None for the suite's."""
+        return self.host(address.partition("/")[0]).text
+
+    def text_folder(self, name: str | None) -> Path:
+        """Documents: the suite's, or those of a text by name."""
+        return self.root / "text" / (name or "")
+
+    def token_file(self, address: str, split: str) -> Path:
+        """Token rows of a split."""
+        return self.root / address / "tokens" / f"{split}.parquet"
+
+    def activations(self, address: str, split: str) -> Path:
+        """Folder of shards of a split."""
+        return self.root / address / "activations" / split
+
+    def read(self, host: str, teacher: str, split: str) -> Path:
+        """Folder of shards of a split, at the site that a teacher reads."""
+        return self.activations(self.address(host, teacher), split)
+
+    def host_place(self, host: str) -> Opened:
+        """The host's folder, or the receipt of what is fetched for it."""
+        path = self.host(host).path
+        if path is None:
+            receipt = self.root / host / RECEIPT
+            return Opened(receipt, [receipt])
+        try:
+            return Opened(path, [path / f for f in host_files([p.name for p in path.iterdir()])])
+        except (OSError, ValueError):  # whoever needs the files says what is missing
+            return Opened(path, [path / f for f in HOST_FILES])
+
+    def teacher_place(self, host: str, teacher: str) -> Opened:
+        """The teacher's folder or checkpoint, or the receipt of what is fetched for it."""
+        path = self.teacher(host, teacher).path
+        if path is None:
+            receipt = self.root / host / teacher / RECEIPT
+            return Opened(receipt, [receipt])
+        return Opened(path, [path] if path.is_file() else [path / f for f in LAYOUTS[detect(path)]])
+
+    def sae(self, host: str, teacher: str, arm: str, seed: int) -> Path:
+        """Folder of an SAE."""
+        return self.root / host / teacher / arm / f"seed-{seed}" / "sae"
+
+    def sae_files(self, host: str, teacher: str, arm: str, seed: int) -> list[Path]:
+        """The files in it."""
+        return [self.sae(host, teacher, arm, seed) / f for f in SAE_FILES]
+
+    def training(self, host: str, teacher: str, arm: str, seed: int) -> Path:
+        """Report of a fine-tune."""
+        return self.sae(host, teacher, arm, seed).with_name("training.json")
+
+    def verified(self, host: str, teacher: str) -> Path:
+        """What the teacher gate measured."""
+        return self.root / host / teacher / "verified.json"
+
+    def sums(self, host: str, teacher: str, judgement: str) -> Path:
+        """Per-document sums of a pair."""
+        return self.root / host / teacher / f"{judgement}.parquet"
+
+    def judged(self, host: str, teacher: str) -> dict[str, Path]:
+        """The two judgements from which a pair is tabled."""
+        return {j: self.sums(host, teacher, j) for j in JUDGEMENTS}
+
+    def fit_file(self, design: Design) -> Path:
+        """The minimax fit that an arm's gate starts from; shared by all hosts and suites."""
+        return fit_path(self.results, self.fit_settings(design))
+
+    def fit_settings(self, design: Design) -> dict[str, Any]:
+        """An arm's design problem, with the suite's jump where it has one."""
+        jump = design.target == "jumprelu"
+        return {
+            "target": design.target,
+            "degree": design.degree,
+            "theta": self.suite.gate.theta if jump else None,
+            "delta": self.suite.gate.delta if jump else None,
+        }
+
+    def tuning_file(self, host: str, teacher: str, arm: str) -> Path | None:
+        """The trials that an arm takes its λ and rate from: its own, else the control's, else none."""
+        grids = self.teacher(host, teacher).grids
+        of = next((a for a in (arm, "teacher_ft") if a in grids), None)
+        return None if of is None else self.root / host / teacher / of / "tuning.json"
+
+    def splits(self, host: str) -> list[str]:
+        """The splits of a host that its tables need: ``tuning`` only where arms are tuned for themselves."""
+        tuned = any(teacher.grids for teacher in self.host(host).teachers.values())
+        return [s for s in self.host(host).tokens if tuned or s != "tuning"]
