@@ -64,15 +64,16 @@ def write(
     """
     if n_shards > n_tok:
         raise ValueError(f"n_shards={n_shards} exceeds the {n_tok} tokens of {folder}; ask for fewer")
-    edges = [n_tok * i // n_shards for i in range(n_shards + 1)]
+    shard_rows = [n_tok * (i + 1) // n_shards - n_tok * i // n_shards for i in range(n_shards)]
     with replacing(folder) as temporary:
         temporary.mkdir()
         shards = []
-        stream = _recut(_checked(blocks, dtype, documents), edges)
-        for index, (shard, rows) in enumerate(stream):
+        groups = _recut(_checked(blocks, dtype, documents), [n for rows in shard_rows for n in _group_rows(rows)])
+        first = next(groups)
+        d_in = first.x.shape[1]
+        groups, schema = itertools.chain([first], groups), _schema(dtype, d_in, hook)
+        for index, rows in enumerate(shard_rows):
             path = temporary / f"shard-{index:05d}.parquet"
-            d_in = shard[0].x.shape[1]
-            schema = _schema(dtype, d_in, hook)
             with pq.ParquetWriter(
                 path,
                 schema,
@@ -82,14 +83,11 @@ def write(
                 data_page_size=PAGE,
                 max_rows_per_page=ROW_GROUP,
             ) as writer:
-                document, position, x = (np.concatenate(c) for c in zip(*shard, strict=True))
-                raw = np.ascontiguousarray(x.astype(DTYPES[dtype])).tobytes()
-                column = pa.FixedSizeBinaryArray.from_buffers(
-                    schema.field(ACTIVATION).type, rows, [None, pa.py_buffer(raw)]
-                )
-                table = pa.table([document, position, column], schema=schema)
-                writer.write_table(table, row_group_size=ROW_GROUP)
+                # each as soon as it is full: memory holds one row group, however many rows a shard has
+                for group in itertools.islice(groups, len(_group_rows(rows))):
+                    writer.write_table(_table(group, schema), row_group_size=ROW_GROUP)
             shards.append({"file": path.name, "rows": rows, "sha256": sha256(path)})
+        next(groups, None)  # says so if rows are left
         manifest = {
             "version": VERSION,
             "dtype": dtype,
@@ -121,22 +119,36 @@ def _checked(blocks: Iterable[Block], dtype: str, documents: list[str]) -> Itera
         yield block
 
 
-def _recut(blocks: Iterable[Block], edges: list[int]) -> Iterator[tuple[list[Block], int]]:
-    """Regroup blocks so that group i holds rows edges[i] .. edges[i+1]."""
-    seen, group, shard = 0, [], 1
+def _group_rows(rows: int) -> list[int]:
+    """Rows of each row group of a shard."""
+    return [min(ROW_GROUP, rows - start) for start in range(0, rows, ROW_GROUP)]
+
+
+def _recut(blocks: Iterable[Block], sizes: Sequence[int]) -> Iterator[Block]:
+    """Regroup blocks so that group i has ``sizes[i]`` rows."""
+    announced, seen, group, index = sum(sizes), 0, [], 0
+    missing = sizes[0]
     for block in blocks:
         while len(block.x):
-            take = min(len(block.x), edges[shard] - seen)
+            if index == len(sizes):
+                raise ValueError(f"more than the {announced} rows announced")
+            take = min(len(block.x), missing)
             group.append(Block(*(c[:take] for c in block)))
             block = Block(*(c[take:] for c in block))
-            seen += take
-            if seen == edges[shard]:
-                yield group, edges[shard] - edges[shard - 1]
-                group, shard = [], shard + 1
-                if shard == len(edges) and len(block.x):
-                    raise ValueError(f"more than the {edges[-1]} rows announced")
-    if seen != edges[-1]:
-        raise ValueError(f"{seen} rows came, {edges[-1]} were announced")
+            seen, missing = seen + take, missing - take
+            if not missing:
+                yield Block(*(np.concatenate(c) for c in zip(*group, strict=True)))
+                group, index = [], index + 1
+                missing = sizes[index] if index < len(sizes) else 0
+    if seen != announced:
+        raise ValueError(f"{seen} rows came, {announced} were announced")
+
+
+def _table(block: Block, schema: pa.Schema) -> pa.Table:
+    dtype = DTYPES[schema.metadata[b"dtype"].decode()]
+    raw = pa.py_buffer(np.ascontiguousarray(block.x.astype(dtype)))
+    column = pa.FixedSizeBinaryArray.from_buffers(schema.field(ACTIVATION).type, len(block.x), [None, raw])
+    return pa.table([block.document, block.position, column], schema=schema)
 
 
 class Shards:
@@ -166,9 +178,9 @@ class Shards:
         self._ends: dict[int, list[list[int]]] = {}  # of shards that were opened, see _verify
         # row group by row group, in harvest order: which shard, which group of it, how many rows
         self._places = [
-            (shard, group, min(ROW_GROUP, rows - group * ROW_GROUP))
+            (shard, group, size)
             for shard, (_, rows, _) in enumerate(self._entries)
-            for group in range(-(-rows // ROW_GROUP))
+            for group, size in enumerate(_group_rows(rows))
         ]
 
     @property

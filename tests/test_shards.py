@@ -1,4 +1,5 @@
 import json
+import weakref
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -52,6 +53,28 @@ def test_bytes_do_not_depend_on_how_the_rows_came(tmp_path):
     write(tmp_path / "b", blocks(step=333))
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_no_more_than_two_row_groups_are_held_while_a_shard_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROW_GROUP", 64)
+    alive: list[weakref.ref] = []
+    most = 0
+
+    def stream():
+        nonlocal most
+        for document, position, x in blocks(n=960, step=16):
+            mine = x.copy()  # not a view of the whole
+            alive.append(weakref.ref(mine))
+            most = max(most, sum(r() is not None for r in alive))
+            yield Block(document, position, mine)
+            del mine
+
+    shards.write(
+        tmp_path / "a", stream(), n_tok=960, n_shards=1, dtype="float32", hook="h",
+        documents=[str(i) for i in range(10)], made_from={},
+    )  # fmt: skip
+    assert len(alive) == 60
+    assert most <= 2 * 64 // 16
 
 
 @pytest.mark.parametrize(("value", "says"), [(np.nan, "not finite"), (np.inf, "not finite"), (1e5, "dtype: float32")])
