@@ -14,10 +14,10 @@ KEPT = ROOT / "expected/controls"
 PAGE = (ROOT / "docs/controls.md").read_text()
 
 
-def rows(first: str) -> list[dict[str, str]]:
+def rows(first: str, page: str = PAGE) -> list[dict[str, str]]:
     """Cells of every table whose header begins with the columns ``first``, by column."""
     found = []
-    for table in re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE):
+    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         lines = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
         if " ".join(lines[0]).startswith(first):
             found += [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
@@ -63,6 +63,16 @@ def test_what_is_left_are_differences_of_rows(means):
             value, reference = (means[row["teacher"], a, "hard", metric] for a in (row["arm"], "teacher_ft"))
             (percent,) = re.findall(r"\(([-+][\d.]+)%\)", row[metric])
             assert float(percent) == pytest.approx(100 * (value / reference - 1), abs=0.0501), row
+
+
+def test_the_answer_on_the_first_page_are_rows(means):
+    found = rows("teacher arm mse L0 delta CE", (ROOT / "README.md").read_text())
+    assert len(found) == 9
+    for row in found:
+        arm = row["arm"].split(",")[0]
+        for column, metric, digits in (("mse", "mse_sum", 2), ("L0", "l0", 2), ("delta CE, nats", "delta_ce", 3)):
+            value = means[row["teacher"], arm, "hard", metric]
+            assert float(row[column]) == pytest.approx(value, abs=0.501 * 10**-digits), row
 
 
 def test_what_is_kept_is_what_was_there(tmp_path):
