@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from rsae.device import device
+from rsae.files import sha256
 from rsae.progress import progress
 from rsae.receipts import opened
+from rsae.sources import host_files
 from rsae.tokenizers import load_tokenizer
 from rsae.tokens import Row, TokenRows, batches
 
@@ -67,6 +69,10 @@ class Host:
         self.longest = getattr(self.model.config, "max_position_embeddings", None)
         self.n_before = int(hook.split(".")[1]) + hook.endswith("post")  # blocks that lie before the hook
         self.vocab: int = self.model.get_output_embeddings().out_features  # logits per position
+
+    def digests(self) -> list[str]:
+        """sha256 of each file that the host is made of."""
+        return [sha256(self.path / name) for name in host_files([p.name for p in self.path.iterdir()])]
 
     @cached_property
     def bridge(self) -> Any:
@@ -181,11 +187,18 @@ def _readers(model: nn.Module) -> set[str]:
     return {type(m).__name__ for m in model.modules() if re.search("norm", type(m).__name__, re.IGNORECASE)}
 
 
-def activations(host: Any, rows: TokenRows, what: str) -> Iterator[tuple[Row, Float[Tensor, "n d_in"]]]:
-    """What ``host`` captures at every position of text, row by row in their order; BOS is left out."""
-    for members, ids in progress(batches(rows, BATCH), -(-len(rows.rows) // BATCH), what):
-        for row, x in zip(members, host.capture(torch.from_numpy(ids)).cpu(), strict=True):
-            yield row, x[int(rows.bos) : len(row.ids)]
+def activations(host: Any, rows: TokenRows, what: str, first: int = 0) -> Iterator[tuple[Row, Float[Tensor, "n d_in"]]]:
+    """What ``host`` captures at every position of text, row by row in their order; BOS is left out.
+
+    From row ``first`` on, in the batches of a call that begins with row 0: its activations are the same to the bit.
+    """
+    skipped = first // BATCH * BATCH
+    rest = rows._replace(rows=rows.rows[skipped:])
+    for members, ids in progress(batches(rest, BATCH), -(-len(rest.rows) // BATCH), what):
+        for index, (row, x) in enumerate(zip(members, host.capture(torch.from_numpy(ids)).cpu(), strict=True), skipped):
+            if index >= first:
+                yield row, x[int(rows.bos) : len(row.ids)]
+        skipped += BATCH
 
 
 def load_model(path: Path | str) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rsae.files import canonical, read_sealed, reading, replacing, sealed, sha256
+from rsae.files import canonical, read_sealed, reading, replacing, sealed, sha256, write_json
 
 ROW_GROUP = 8192
 PAGE = 1 << 30  # bytes, at most: more than a row group has
@@ -45,6 +45,68 @@ def _schema(dtype: str, d_in: int, hook: str) -> pa.Schema:
     )
 
 
+class Unfinished:
+    """Whole shards in a folder that a :func:`write` fills, and from which the next one goes on if it is interrupted.
+
+    ``key`` is a digest of all that the rows follow from: what was kept under another is deleted.
+    """
+
+    RECORD = "unfinished.json"
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
+        folder.mkdir(parents=True, exist_ok=True)
+        self.shards = list(self._kept())
+        whole = {self.RECORD, *(entry["file"] for entry in self.shards)}
+        for path in folder.iterdir():
+            if path.name not in whole:
+                path.unlink()
+
+    def _kept(self) -> Iterator[dict[str, Any]]:
+        try:
+            record = read_sealed(self.folder / self.RECORD)
+        except ValueError:  # none, or a damaged one
+            return
+        for entry in record["shards"] if record["key"] == self.key else []:
+            path = self.folder / entry["file"]
+            if not path.is_file() or sha256(path) != entry["sha256"]:
+                return
+            yield entry
+
+    @property
+    def n_tok(self) -> int:
+        """Rows that need not come again."""
+        return sum(entry["rows"] for entry in self.shards)
+
+    @property
+    def d_in(self) -> int:
+        """Width of the rows, once there are any."""
+        return int(pq.read_schema(self.folder / self.shards[0]["file"]).metadata[b"d_in"])
+
+    def write(self, groups: Iterator[Block], rows: int, dtype: str, hook: str) -> None:
+        """The next shard, of ``rows`` rows that come in row groups."""
+        path = self.folder / f"shard-{len(self.shards):05d}.parquet"
+        first = next(groups)
+        schema = _schema(dtype, first.x.shape[1], hook)
+        with (
+            replacing(path) as temporary,
+            pq.ParquetWriter(
+                temporary,
+                schema,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,
+                data_page_size=PAGE,
+                max_rows_per_page=ROW_GROUP,
+            ) as writer,
+        ):
+            # each as soon as it is full: memory holds one row group, however many rows a shard has
+            for group in itertools.chain([first], groups):
+                writer.write_table(_table(group, schema), row_group_size=ROW_GROUP)
+        self.shards.append({"file": path.name, "rows": rows, "sha256": sha256(path)})
+        write_json(self.folder / self.RECORD, sealed({"key": self.key, "shards": self.shards}))
+
+
 def write(
     folder: Path | str,
     blocks: Iterable[Block],
@@ -55,8 +117,11 @@ def write(
     hook: str,
     documents: list[str],
     made_from: Any,
+    unfinished: Unfinished | None = None,
 ) -> None:
     """Write ``n_tok`` rows as exactly ``n_shards`` files plus the manifest; all or nothing.
+
+    With ``unfinished``, what an interrupted call has finished is taken over, and ``blocks`` are the rows after it.
 
     Raises:
         ValueError: an activation is not finite, or leaves the range of ``dtype`` (fp16 ends at
@@ -66,38 +131,25 @@ def write(
         raise ValueError(f"n_shards={n_shards} exceeds the {n_tok} tokens of {folder}; ask for fewer")
     shard_rows = [n_tok * (i + 1) // n_shards - n_tok * i // n_shards for i in range(n_shards)]
     with replacing(folder) as temporary:
-        temporary.mkdir()
-        shards = []
-        groups = _recut(_checked(blocks, dtype, documents), [n for rows in shard_rows for n in _group_rows(rows)])
-        first = next(groups)
-        d_in = first.x.shape[1]
-        groups, schema = itertools.chain([first], groups), _schema(dtype, d_in, hook)
-        for index, rows in enumerate(shard_rows):
-            path = temporary / f"shard-{index:05d}.parquet"
-            with pq.ParquetWriter(
-                path,
-                schema,
-                compression="none",
-                use_dictionary=False,
-                write_statistics=False,
-                data_page_size=PAGE,
-                max_rows_per_page=ROW_GROUP,
-            ) as writer:
-                # each as soon as it is full: memory holds one row group, however many rows a shard has
-                for group in itertools.islice(groups, len(_group_rows(rows))):
-                    writer.write_table(_table(group, schema), row_group_size=ROW_GROUP)
-            shards.append({"file": path.name, "rows": rows, "sha256": sha256(path)})
+        work = unfinished or Unfinished(temporary, key="")
+        missing = shard_rows[len(work.shards) :]
+        groups = _recut(_checked(blocks, dtype, documents), [n for rows in missing for n in _group_rows(rows)])
+        for rows in missing:
+            work.write(itertools.islice(groups, len(_group_rows(rows))), rows, dtype, hook)
         next(groups, None)  # says so if rows are left
         manifest = {
             "version": VERSION,
             "dtype": dtype,
-            "d_in": d_in,
+            "d_in": work.d_in,
             "hook": hook,
             "n_tok": n_tok,
             "documents": documents,
-            "shards": shards,
+            "shards": work.shards,
             "made_from": made_from,
         }
+        if unfinished:
+            unfinished.folder.rename(temporary)
+        (temporary / Unfinished.RECORD).unlink()
         (temporary / "manifest.json").write_text(canonical(sealed(manifest)) + "\n")
 
 

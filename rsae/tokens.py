@@ -38,6 +38,14 @@ class TokenRows(NamedTuple):
         """Tokens of text; BOS is not counted, for no activation is taken there."""
         return sum(len(r.ids) - self.bos for r in self.rows)
 
+    def find(self, n: int) -> tuple[int, int]:
+        """The row that token number ``n`` of text stands in, and how many of that row's come before it."""
+        for index, row in enumerate(self.rows):
+            if n < len(row.ids) - self.bos:
+                return index, n
+            n -= len(row.ids) - self.bos
+        return len(self.rows), 0
+
 
 def tokenise(
     documents: Sequence[tuple[str, str]],

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rsae import shards
-from rsae.shards import Block, Shards
+from rsae.shards import Block, Shards, Unfinished
 
 
 def blocks(n=1000, d_in=4, step=70, dtype=np.float32):
@@ -137,3 +137,59 @@ def test_damage_is_noticed_and_the_remedy_named(tmp_path, damage):
     damage(tmp_path / "a")
     with pytest.raises(ValueError, match="run harvest again"):
         Shards(tmp_path / "a").load()
+
+
+class StopError(Exception):
+    """The power goes out."""
+
+
+def interrupted(tmp_path, after=700):
+    """An unfinished folder with two of three shards, of 333 rows each but for the last."""
+
+    def stream():
+        seen = 0
+        for block in blocks():
+            if seen >= after:
+                raise StopError
+            seen += len(block.x)
+            yield block
+
+    with pytest.raises(StopError):
+        write_on(tmp_path, stream(), Unfinished(tmp_path / "kept", "k"))
+    assert not (tmp_path / "a").exists()
+
+
+def write_on(tmp_path, stream, unfinished):
+    shards.write(
+        tmp_path / "a", stream, n_tok=1000, n_shards=3, dtype="float16", hook="blocks.0.hook_resid_post",
+        documents=[f"document {i}" for i in range(10)], made_from={}, unfinished=unfinished,
+    )  # fmt: skip
+
+
+def test_an_interrupted_write_goes_on_after_its_last_whole_shard(tmp_path):
+    write(tmp_path / "whole", blocks())
+    interrupted(tmp_path)
+    kept = Unfinished(tmp_path / "kept", "k")
+    assert (len(kept.shards), kept.n_tok) == (2, 666)
+    everything = blocks(step=1000)[0]
+    write_on(tmp_path, [Block(*(c[666:] for c in everything))], kept)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()} == {
+        p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir()
+    }
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize("harm", ["another key", "a damaged shard", "a damaged record"])
+def test_what_cannot_be_vouched_for_is_not_taken_over(tmp_path, harm):
+    interrupted(tmp_path)
+    key, left = "k", 0
+    if harm == "another key":
+        key = "other"
+    elif harm == "a damaged shard":
+        path, left = tmp_path / "kept/shard-00001.parquet", 1
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path = tmp_path / "kept/unfinished.json"
+        path.write_text(path.read_text().replace("333", "334"))
+    assert len(Unfinished(tmp_path / "kept", key).shards) == left
+    assert len(list((tmp_path / "kept").glob("*.parquet"))) == left  # the rest is gone

@@ -31,7 +31,16 @@ def test_checkers_are_silent(command):
 
 # lower rows may import higher ones and their own, never the reverse
 LAYERS = [
-    ["rsae.files", "rsae.parquet", "rsae.mistakes", "rsae.strict", "rsae.arms", "rsae.progress", "rsae.provenance"],
+    [
+        "rsae.files",
+        "rsae.parquet",
+        "rsae.mistakes",
+        "rsae.strict",
+        "rsae.arms",
+        "rsae.progress",
+        "rsae.provenance",
+        "rsae.checkpoint",
+    ],
     ["rsae.docstrings", "rsae.device"],
     ["rsae.hub", "rsae.locks", "rsae.receipts", "rsae.registry", "rsae.sources", "rsae.texts", "rsae.config"],
     ["rsae.estimates"],

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsae.checkpoint import Checkpoint
 from rsae.evaluate.sums import Cell
 from rsae.hosts import Host
 from rsae.progress import progress
@@ -46,12 +47,14 @@ def downstream_sums(
     n_doc: int,
     replacements: Sequence[Replacement],
     constants: Mapping[Hashable, Tensor] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Downstream:
     """Run the host clean once, and from the hook on once per replacement.
 
     Replaced are the positions that hold text; counted are the predictions made at them (the last
     position of a row predicts nothing, BOS keeps its activation and is not counted). ``constants`` [d_in] replace
     the site by the same activation everywhere: what the host then predicts depends on the position alone.
+    With a ``checkpoint`` the sums go on from where they were interrupted, and end the same.
     """
     log_p = {name: _ablated(host, tokens, value) for name, value in (constants or {}).items()}
     ce_ablated: dict[Hashable, np.ndarray] = {name: np.zeros(n_doc) for name in log_p}
@@ -60,8 +63,15 @@ def downstream_sums(
         name: Spliced(np.zeros(n_doc), np.zeros(n_doc)) for r in replacements for name in r.names
     }
     batch = max(1, min(BATCH, LOGITS // (host.vocab * max(len(r.ids) for r in tokens.rows))))
-    total = -(-len(tokens.rows) // batch)
-    for rows, ids in progress(batches(tokens, batch), total, "downstream"):
+    totals = [n_pred, ce_clean, *ce_ablated.values(), *(part for spliced in results.values() for part in spliced)]
+    done = 0  # batches
+    if checkpoint and (state := checkpoint.load()):
+        done = int(state["done"])
+        for values, kept in zip(totals, state["totals"].numpy(), strict=True):
+            values[:] = kept
+        print(f"downstream: continues after batch {done}", flush=True)
+    rest = tokens._replace(rows=tokens.rows[done * batch :])
+    for rows, ids in progress(batches(rest, batch), -(-len(rest.rows) // batch), "downstream"):
         x = torch.from_numpy(ids).to(host.device)
         text, counted, document = _masks(rows, x.shape, tokens.bos)
         targets = x.roll(-1, 1)  # of the last position too, which is never counted
@@ -87,6 +97,10 @@ def downstream_sums(
                 other_normaliser = other.logsumexp(-1)
                 add(results[name].ce, other_normaliser - _at(other, targets))
                 add(results[name].kl, negative_entropy - _dot(p, other) + other_normaliser)
+        done += 1
+        if checkpoint and checkpoint.due:
+            checkpoint.save({"done": done, "totals": torch.from_numpy(np.stack(totals))})
+            checkpoint.leave()
     if not n_pred.any():
         raise ValueError(
             "no row holds two tokens of text, so nothing is predicted; take longer documents or a larger `ctx`"

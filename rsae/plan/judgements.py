@@ -25,6 +25,7 @@ class Judgements(Upgrades):
                 "test": test,
                 "saes": {c: self.sae(host, teacher, *c) for c in cells},
                 "out": self.sums(host, teacher, "reconstruction"),
+                "checkpoints": self.unfinished(host, teacher, "evaluate-reconstruction"),
             },
             {},
         )
@@ -48,6 +49,7 @@ class Judgements(Upgrades):
                 "calibration": calibration,
                 "saes": {c: self.sae(host, teacher, *c) for c in cells},
                 "out": self.sums(host, teacher, "downstream"),
+                "checkpoints": self.unfinished(host, teacher, "evaluate-downstream"),
             },
             self._opening(address),
         )
@@ -108,7 +110,8 @@ class Judgements(Upgrades):
     def anatomy(self, host: str, teacher: str) -> Job:
         """The support rule in full, of all SAEs of a pair."""
         job = self.evaluate_reconstruction(host, teacher)
-        return job._replace(stage="anatomy", arguments=job.arguments | {"out": self.sums(host, teacher, "anatomy")})
+        arguments = {k: job.arguments[k] for k in ("test", "saes")} | {"out": self.sums(host, teacher, "anatomy")}
+        return job._replace(stage="anatomy", arguments=arguments)
 
     def features_file(self, host: str, teacher: str) -> Path:
         """What the report draws of a pair's features."""

@@ -133,6 +133,10 @@ class Places:
         """Per-document sums of a pair."""
         return self.root / host / teacher / f"{judgement}.parquet"
 
+    def unfinished(self, *where: str) -> Path:
+        """Folder in which a job keeps what a kill must not take."""
+        return self.results.joinpath("checkpoints", self.name, *where)
+
     def judged(self, host: str, teacher: str) -> dict[str, Path]:
         """The two judgements from which a pair is tabled."""
         return {j: self.sums(host, teacher, j) for j in JUDGEMENTS}

@@ -36,7 +36,12 @@ class Upgrades(Sources):
         return Job(
             "harvest",
             [tokens, *host.inputs],
-            {"token_file": tokens, "host": host.path, "out": self.activations(address, split)},
+            {
+                "token_file": tokens,
+                "host": host.path,
+                "out": self.activations(address, split),
+                "checkpoints": self.unfinished(address, "harvest", split),
+            },
             {**self._opening(address), "dtype": h.dtype, "n_shards": h.n_shards},
         )
 
@@ -141,7 +146,7 @@ class Upgrades(Sources):
                 "threshold": threshold,
                 "tuning": tuning,
                 "outs": {s: self.sae(host, teacher, arm, s) for s in seeds},
-                "checkpoints": self.results / "checkpoints" / self.name / host / teacher / arm,
+                "checkpoints": self.unfinished(host, teacher, arm),
                 "reports": {s: self.training(host, teacher, arm, s) for s in seeds},
             },
             {

@@ -1,12 +1,13 @@
 """What several stages do alike: set up torch, read activations in chunks, load an SAE."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from rsae.device import device
+from rsae.files import sha256
 from rsae.sae import SAE
 from rsae.shards import Shards
 
@@ -33,3 +34,8 @@ def chunks(shards: Shards) -> Iterator[Tensor]:
 def load(folder: Path) -> SAE:
     """An SAE, on the device."""
     return SAE.load(folder).to(device())
+
+
+def digests(saes: Mapping[tuple[str, int], Path]) -> list[tuple[str, int, str]]:
+    """Each SAE and the sha256 of its settings, which hold that of its weights."""
+    return [(*cell, sha256(folder / "cfg.json")) for cell, folder in saes.items()]

@@ -1,15 +1,18 @@
 """Delta CE, loss recovered and KL of every SAE of a pair, from one clean pass of the host."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from rsae import tokens
+from rsae.checkpoint import continued
 from rsae.evaluate import sums
-from rsae.evaluate.downstream import ablations, downstream_sums, replacement
+from rsae.evaluate.downstream import Downstream, ablations, downstream_sums, replacement
 from rsae.evaluate.reconstruction import site_mean
+from rsae.files import digest, sha256
 from rsae.hosts import Host
+from rsae.provenance import code_digest
 from rsae.shards import Shards
 from rsae.stages.common import load, set_up_torch
 
@@ -20,17 +23,36 @@ def run(
     calibration: Path,
     saes: Mapping[tuple[str, int], Path],
     out: Path,
+    checkpoints: Path,
     *,
     hook: str,
     center_writing_weights: bool,
 ) -> None:
-    """``saes`` maps (arm, seed) to a folder. The mean ablation takes its mean from ``calibration``."""
+    """``saes`` maps (arm, seed) to a folder. The mean ablation takes its mean from ``calibration``.
+
+    Killed, the same call continues from what it left in ``checkpoints``.
+    """
     set_up_torch()
     source = tokens.read(token_file)
     n_doc = 1 + max(r.document for r in source.rows)
     constants = ablations(site_mean(Shards(calibration).blocks()))
     replacements = [replacement(arm, seed, load(folder)) for (arm, seed), folder in saes.items()]
-    result = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, replacements, constants)
+    model = Host(host, hook, center_writing_weights)
+    made_from = {
+        "hook": hook,
+        "center_writing_weights": center_writing_weights,
+        "code": code_digest(__name__),
+        "data": [sha256(token_file), sha256(calibration / "manifest.json"), *model.digests()],
+        "saes": [
+            [*cell, sha256(folder / "cfg.json")] for cell, folder in saes.items()
+        ],  # which vouches for the weights
+    }
+    with continued(checkpoints, digest(made_from)) as checkpoint:
+        result = downstream_sums(model, source, n_doc, replacements, constants, checkpoint)
+        _write(out, saes, result)
+
+
+def _write(out: Path, saes: Iterable[tuple[str, int]], result: Downstream) -> None:
     tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
     for arm, seed in saes:
         for support in ("raw", "hard"):

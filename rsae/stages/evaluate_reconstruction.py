@@ -7,31 +7,61 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsae.checkpoint import continued
 from rsae.device import device
 from rsae.evaluate import sums
 from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
+from rsae.files import digest, sha256
 from rsae.progress import progress
+from rsae.provenance import code_digest
+from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.stages.common import load, set_up_torch
 
 PIECE = 512  # tokens; a dozen passes over codes [PIECE, d_sae], which should stay in cache
 
 
-def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path) -> None:
-    """``saes`` maps (arm, seed) to the folder of an SAE; both supports of each are judged."""
+def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path, checkpoints: Path) -> None:
+    """``saes`` maps (arm, seed) to the folder of an SAE; both supports of each are judged.
+
+    Killed, the same call continues after the SAEs whose sums it left in ``checkpoints``.
+    """
     set_up_torch()
     shards = Shards(test)
     mean = site_mean(shards.blocks())
-    tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
-    for (arm, seed), folder in progress(saes.items(), len(saes), "reconstruction"):
-        sae = load(folder)
-        if sae.d_in != shards.d_in:
-            raise ValueError(f"{folder} has d_in={sae.d_in}, the test activations {shards.d_in}; wrong hook?")
-        n_doc = len(shards.documents)
-        widths = {"d_in": np.full(n_doc, sae.d_in), "d_sae": np.full(n_doc, sae.d_sae)}
-        for support, result in reconstruction_sums(sae, _pieces(shards), mean, n_doc).items():
-            tables[sums.Cell(arm, seed, support)] = result._asdict() | widths
-    sums.write(out, tables)
+    made_from = {
+        "code": code_digest(__name__),
+        "data": sha256(test / "manifest.json"),
+        "saes": [
+            [*cell, sha256(folder / "cfg.json")] for cell, folder in saes.items()
+        ],  # which vouches for the weights
+    }
+    with continued(checkpoints, digest(made_from)) as checkpoint:
+        tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
+        done = checkpoint.load() or {}  # by the number of the SAE
+        if done:
+            print(f"reconstruction: continues after SAE {len(done)} of {len(saes)}", flush=True)
+        for index, ((arm, seed), folder) in enumerate(progress(saes.items(), len(saes), "reconstruction")):
+            if str(index) not in done:
+                done[str(index)] = _judged(load(folder), folder, shards, mean)
+                if checkpoint.due:
+                    checkpoint.save(done)
+                    checkpoint.leave()
+            for support, columns in done[str(index)].items():
+                tables[sums.Cell(arm, seed, support)] = {name: column.numpy() for name, column in columns.items()}
+        sums.write(out, tables)
+
+
+def _judged(sae: SAE, folder: Path, shards: Shards, mean: Tensor) -> dict[str, dict[str, Tensor]]:
+    """Sums of each kind of codes."""
+    if sae.d_in != shards.d_in:
+        raise ValueError(f"{folder} has d_in={sae.d_in}, the test activations {shards.d_in}; wrong hook?")
+    n_doc = len(shards.documents)
+    widths = {"d_in": torch.full((n_doc,), sae.d_in), "d_sae": torch.full((n_doc,), sae.d_sae)}
+    return {
+        support: {name: torch.from_numpy(column) for name, column in result._asdict().items()} | widths
+        for support, result in reconstruction_sums(sae, _pieces(shards), mean, n_doc).items()
+    }
 
 
 def _pieces(shards: Shards) -> Iterator[tuple[np.ndarray, Tensor]]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from rsae.arms import Kind, arms
+from rsae.checkpoint import Checkpoint, alone
 from rsae.files import digest, read_sealed, sealed, sha256, write_json
 from rsae.provenance import code_digest
 from rsae.sae import WEIGHTS
@@ -16,7 +17,6 @@ from rsae.shards import Shards
 from rsae.shuffle import resident
 from rsae.stages.common import load, set_up_torch
 from rsae.stages.threshold import Threshold
-from rsae.upgrade.checkpoint import Checkpoint, alone
 from rsae.upgrade.finetune import Settings, finetune
 from rsae.upgrade.parallel import By, Follower, joined
 

@@ -11,4 +11,4 @@ def run(text: Path, host: Path, out: Path, *, hook: str, ctx: int, n_shards: int
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "tokens.parquet"
         tokens.run(text, host, rows, ctx=ctx, bos=True, max_tok=None, max_rows_per_document=None)
-        harvest.run(rows, host, out, hook=hook, dtype="float16", n_shards=n_shards)
+        harvest.run(rows, host, out, Path(folder) / "unfinished", hook=hook, dtype="float16", n_shards=n_shards)

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from rsae import shuffle
 from rsae.arms import EVERYTHING, Objective
+from rsae.checkpoint import Checkpoint
 from rsae.gates import kernels
 from rsae.gates.rational import Rational
 from rsae.progress import progress
 from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.upgrade import objectives
-from rsae.upgrade.checkpoint import Checkpoint
 from rsae.upgrade.parallel import ALONE, Alone, divided, number, whole
 
 CHECK_EVERY = 50  # steps between looks at the loss

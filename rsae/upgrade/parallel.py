@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_module, distribute_tensor
 
+from rsae.checkpoint import Checkpoint
 from rsae.device import device
 from rsae.sae import SAE
-from rsae.upgrade.checkpoint import Checkpoint
 
 By = Literal["token", "feature"]
 FEATURES = {"W_enc": 1, "b_enc": 0, "W_dec": 0}  # which dimension they are; of what a gate keeps, the only one

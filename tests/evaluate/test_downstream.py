@@ -1,16 +1,33 @@
 """Losses resumed at the hook, against whole runs of a plain model whose stream is replaced."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from rsae.checkpoint import Checkpoint
+from rsae.evaluate import downstream
 from rsae.evaluate.downstream import Replacement, ablations, downstream_sums
 from rsae.hosts import Host
 from rsae.tokens import Row, TokenRows
 
 HOST, LAYER = "assets/embedded/host", 1
 LENGTHS = (40, 7, 23)
+
+
+HALF = Replacement(["half"], lambda x: [x / 2])
+
+
+def drawn():
+    """Rows of random ids behind BOS, and a mean activation."""
+    g = torch.Generator().manual_seed(0)
+    rows = [Row(i, str(i), torch.randint(1, 2048, (n,), generator=g).numpy()) for i, n in enumerate(LENGTHS)]
+    for row in rows:
+        row.ids[0] = 0
+    return rows, torch.randn(128, generator=g)
 
 
 def by_definition(plain, ids, replace):
@@ -30,15 +47,10 @@ def by_definition(plain, ids, replace):
 
 @pytest.mark.parametrize("kind", ["clean", "half", "zero", "mean"])
 def test_every_loss_is_that_of_a_whole_run(kind):
-    g = torch.Generator().manual_seed(0)
-    rows = [Row(i, str(i), torch.randint(1, 2048, (n,), generator=g).numpy()) for i, n in enumerate(LENGTHS)]
-    for row in rows:
-        row.ids[0] = 0
-    mean = torch.randn(128, generator=g)
+    rows, mean = drawn()
     found = downstream_sums(
-        Host(HOST, f"blocks.{LAYER}.hook_resid_post"), TokenRows(rows, True), len(rows),
-        [Replacement(["half"], lambda x: [x / 2])], ablations(mean),
-    )  # fmt: skip
+        Host(HOST, f"blocks.{LAYER}.hook_resid_post"), TokenRows(rows, True), len(rows), [HALF], ablations(mean)
+    )
     replace = {
         "clean": lambda x: x,
         "half": lambda x: x / 2,
@@ -49,3 +61,26 @@ def test_every_loss_is_that_of_a_whole_run(kind):
     plain = AutoModelForCausalLM.from_pretrained(HOST)
     wanted = [by_definition(plain, torch.from_numpy(row.ids), replace) for row in rows]
     np.testing.assert_allclose(losses[kind] / found.n_pred, wanted / found.n_pred, atol=1e-5, rtol=0)
+
+
+def test_asked_to_stop_it_saves_and_goes_on_to_the_same_sums(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(downstream, "BATCH", 1)
+    rows, mean = drawn()
+    host, path = Host(HOST, f"blocks.{LAYER}.hook_resid_post"), tmp_path / "state.pt"
+
+    def sums(checkpoint):
+        return downstream_sums(host, TokenRows(rows, True), len(rows), [HALF], ablations(mean), checkpoint)
+
+    stopping = Checkpoint(path, "k", seconds=1e9)
+    with stopping.watching(), pytest.raises(SystemExit) as ended:
+        os.kill(os.getpid(), signal.SIGTERM)
+        sums(stopping)
+    assert ended.value.code == 143
+    whole, continued = sums(None), sums(Checkpoint(path, "k", seconds=1e9))
+    assert "continues after batch 1" in capsys.readouterr().out
+    np.testing.assert_array_equal(continued.n_pred, whole.n_pred)
+    np.testing.assert_array_equal(continued.ce_clean, whole.ce_clean)
+    for name in ("zero", "mean"):
+        np.testing.assert_array_equal(continued.ce_ablated[name], whole.ce_ablated[name])
+    for a, b in zip(continued.spliced["half"], whole.spliced["half"], strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -24,6 +24,7 @@ import torch
 
 from rsae import config, mistakes, shards, teachers, tokens
 from rsae.arms import Kind
+from rsae.checkpoint import Checkpoint
 from rsae.evaluate import sums
 from rsae.files import read_sealed, sealed, write_json
 from rsae.gates.jumprelu import JumpReLU
@@ -32,7 +33,6 @@ from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
 from rsae.refine.resolvent import Resolvent
 from rsae.sae import LINEAR, SAE
-from rsae.upgrade.checkpoint import Checkpoint
 from tests import checkpoints
 from tests.faults.pipeline import SUITE
 

@@ -31,7 +31,7 @@ def test_a_second_trainer_of_one_arm_is_told_and_nothing_is_lost(project, rsae):
     code = f"""
 import sys
 from pathlib import Path
-from rsae.upgrade.checkpoint import alone
+from rsae.checkpoint import alone
 with alone(Path({str(states)!r})):
     print("held", flush=True)
     sys.stdin.read()
@@ -42,7 +42,7 @@ with alone(Path({str(states)!r})):
         assert one.stdout is not None
         assert one.stdout.readline() == "held\n"
         said = rsae(f"finetune {PAIR} --arm rsae")
-        assert f"process {one.pid} is training into" in said
+        assert f"process {one.pid} is at work in" in said
         assert "wait for it, or end it" in said
         one.kill()
     found = pipeline.results(project)

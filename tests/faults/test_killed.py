@@ -40,15 +40,26 @@ def test_kills_at_twenty_moments_change_no_byte(unbroken, tmp_path):
     assert len({files for _, files in seen}) > 4
 
 
-def test_a_killed_finetune_continues_at_a_later_step(unbroken, tmp_path):
-    """Kill when a checkpoint is seen, not by the clock: what is finished is not done again."""
+STATES = {  # what is seen on disk before the kill, and what the continuation says
+    "a harvest": ("harvest/*/shards/unfinished.json", "continues after shard 1 of 2"),
+    "a fine-tune": ("seed-*.pt", "continues at step"),
+    "an evaluation of reconstruction": ("evaluate-reconstruction/state.pt", "reconstruction: continues after SAE"),
+    "an evaluation of the host": ("evaluate-downstream/state.pt", "downstream: continues after batch"),
+}
+
+
+@pytest.mark.parametrize("what", STATES)
+def test_what_was_killed_continues_where_it_was(unbroken, tmp_path, what):
+    """Kill when a state is seen, not by the clock: what is finished is not done again."""
+    pattern, says = STATES[what]
     folder = pipeline.project(tmp_path / "p")
     process = pipeline.start(folder)
     states = folder / "results/checkpoints"
-    while process.is_alive() and not list(states.rglob("seed-*.pt")):
-        process.join(0.005)
+    while process.is_alive() and not list(states.rglob(pattern)):
+        process.join(0.001)
     process.kill()
     process.join()
+    assert list(states.rglob(pattern)), "it was done before it was seen"
     pipeline.finish(folder)
-    assert "continues at step" in (folder / "log.txt").read_text()
+    assert says in (folder / "log.txt").read_text()
     assert pipeline.results(folder) == pipeline.results(unbroken.folder)

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from rsae.checkpoint import Checkpoint
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
 from rsae.refine.resolvent import Resolvent
 from rsae.upgrade import finetune as module
 from rsae.upgrade import objectives
-from rsae.upgrade.checkpoint import Checkpoint
 from rsae.upgrade.finetune import Settings, finetune
 
 SETTINGS = Settings(steps=20, batch=63, lr=1e-3, slow_lr=1e-3, decay_share=0.2, l1_coefficient=0.05)

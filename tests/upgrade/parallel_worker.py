@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rsae.checkpoint import Checkpoint
 from rsae.gates.base import Gate
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.rational import Rational
@@ -15,7 +16,6 @@ from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
 from rsae.sae import SAE
 from rsae.upgrade import finetune as loop
-from rsae.upgrade.checkpoint import Checkpoint
 from rsae.upgrade.parallel import Follower, joined
 
 D_IN, D_SAE = 8, 31  # not the same number of features on each of two or three processes

@@ -1,9 +1,10 @@
-"""A fine-tune that was killed continues where it was; what it ends as does not depend on the kill."""
+"""Work that was killed continues where it was; what it ends as does not depend on the kill."""
 
 import fcntl
 import hashlib
 import io
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -19,10 +20,10 @@ SECONDS = 60.0  # between checkpoints; a kill costs at most this much
 
 
 class Checkpoint:
-    """One file that holds the state of one fine-tune, and the key of what it belongs to.
+    """One file that holds the state of one piece of work, and the key of what it belongs to.
 
     ``key`` is a digest of configuration, code and inputs: a state with another key is another
-    fine-tune's, and is not continued. The file is written whole or not at all.
+    piece's, and is not continued. The file is written whole or not at all.
     """
 
     def __init__(self, path: Path, key: str, seconds: float | None = None) -> None:
@@ -89,7 +90,7 @@ class Checkpoint:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` against a second trainer, such as an orphan of a killed run.
+    """Hold ``folder`` against a second process, such as an orphan of a killed run.
 
     Raises:
         ValueError: another process holds it; the message names its number.
@@ -102,9 +103,19 @@ def alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise ValueError(
-                f"process {file.read().strip() or '(unknown)'} is training into {folder}; wait for it, or end it"
+                f"process {file.read().strip() or '(unknown)'} is at work in {folder}; wait for it, or end it"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+@contextmanager
+def continued(folder: Path, key: str) -> Iterator[Checkpoint]:
+    """The state of a job that keeps one in ``folder``: held alone, SIGTERM watched; gone when the job is done."""
+    with alone(folder):
+        checkpoint = Checkpoint(folder / "state.pt", key)
+        with checkpoint.watching():
+            yield checkpoint
+        shutil.rmtree(folder)
