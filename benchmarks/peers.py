@@ -22,7 +22,7 @@ from rsae.evaluate.reconstruction import reconstruction_sums
 from rsae.hosts import Host
 from rsae.sae import SAE
 from rsae.stages.fit_gate import run as fit_gate
-from rsae.support import mean_l0, smallest_eps
+from rsae.support import mean_l0, settle
 from rsae.tokenizers import load_tokenizer
 from rsae.tokens import Row, TokenRows
 from rsae.upgrade.copy import rational_copy
@@ -111,7 +111,7 @@ def contestants(x: Tensor) -> dict[str, tuple[SAE, Any]]:
     """Teachers as sae_lens loads them, and two upgrades of them as sae_lens gets them."""
     loaded = {kind: teachers.load(f"{TEACHERS}/{kind}", kind, 128) for kind in ("relu", "topk")}
     rational, _ = rational_copy(loaded["relu"], [x], fit_gate(target="relu", degree=(9, 8)), False, False)
-    rational.eps = smallest_eps(rational, [x], mean_l0(loaded["relu"], [x]))
+    settle(rational, [x], mean_l0(loaded["relu"], [x]))
     upgraded = {"relu, rational gate (9, 8)": rational, "topk, resolvent": with_rho(loaded["topk"], 0.1)}
     found = {kind: (sae, SaeLensSAE.load_from_disk(f"{TEACHERS}/{kind}")) for kind, sae in loaded.items()}
     return found | {name: (sae, rsae.saelens.convert(sae, {"hook_name": HOOK})) for name, sae in upgraded.items()}

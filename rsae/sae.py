@@ -135,6 +135,11 @@ class SAE(nn.Module):
         assert self.refine is not None
         return self.refine(self.normalised(x) - self.b_dec, z0, self.W_dec)
 
+    def proposed(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
+        """The codes from which a refinement with a ``cut`` keeps the strong ones."""
+        assert self.refine is not None
+        return self.refine.proposed(self.normalised(x) - self.b_dec, self.gate(self.preactivations(x)), self.W_dec)
+
     def hard(self, z: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """Codes with everything outside the declared support set to exactly 0."""
         return cut(z, self.W_dec, self.eps)

@@ -168,6 +168,9 @@ class RSAE(SAE[RSAEConfig]):
     def fold_activation_norm_scaling_factor(self, scaling_factor: float) -> None:
         """Read activations that are ``scaling_factor`` times smaller; the support rule is in their unit too."""
         refine = None if self.refine is None else self.refine.stretched(torch.tensor(scaling_factor))
+        if refine is not None and refine.cut is not None:
+            refine.cut /= scaling_factor
+            self.cfg.refinement = refine.described()
         super().fold_activation_norm_scaling_factor(scaling_factor)
         self.cfg.support_eps /= scaling_factor
         self._hold(self.gate, refine)

@@ -17,13 +17,12 @@ class SAE:
 
     def encode(self, x, codes="hard"):
         """``codes="raw"`` leaves out the support rule |z_j| · ‖W_dec,j‖ > eps."""
-        cfg, w = self.cfg, self.w
         x = (x - x.mean(1, True)) / (x.std(1, keepdim=True) + 1e-5) if self.normed else x
-        h = (x - w["b_dec"] * cfg["apply_b_dec_to_input"]) @ w["W_enc"] + w["b_enc"]
-        z = self.gate(cfg.get("gate") or cfg, h)
-        z = self.refine(cfg["refinement"], x - w["b_dec"], z) if cfg.get("refinement") else z
-        eps = cfg.get("support_eps", 0.0) * (codes == "hard")
-        return torch.where(abs(z) * w["W_dec"].norm(dim=1) > eps, z, 0.0) if eps else z
+        h = (x - self.w["b_dec"] * self.cfg["apply_b_dec_to_input"]) @ self.w["W_enc"] + self.w["b_enc"]
+        z = self.gate(self.cfg.get("gate") or self.cfg, h)
+        z = self.refine(self.cfg["refinement"], x - self.w["b_dec"], z) if self.cfg.get("refinement") else z
+        eps = self.cfg.get("support_eps", 0.0) * (codes == "hard")
+        return torch.where(abs(z) * self.w["W_dec"].norm(dim=1) > eps, z, 0.0) if eps else z
 
     def decode(self, z, x):
         """In the unit of ``x``, which gives mean and std back where the input was normalised."""
@@ -50,11 +49,12 @@ class SAE:
         return (w["c_out"] * (P / (1 + abs(A)) + ((t - 1).relu() if cfg["tail"] else 0))).to(h.dtype)
 
     def refine(self, cfg, x, z0):
-        """Better magnitudes on the support S of ``z0``: (D_S D_Sᵀ + rho) z = D_S x + rho z0, D the decoder's rows."""
+        """(D_S D_Sᵀ + rho) z = D_S x + rho z0, D the decoder's rows, on the support of ``z0``."""
         if cfg["name"] != "resolvent":
             raise ValueError(f"the refinement {cfg['name']!r} is a control arm and is read by the package rsae alone")
-        D, z = self.w["W_dec"], z0.clone()
+        D, rho, z = self.w["W_dec"], self.w["log_rho"].exp(), z0.clone()
         for i, S in enumerate(z0 != 0):
-            rho = self.w["log_rho"][S].exp()
-            z[i, S] = torch.linalg.solve(D[S] @ D[S].T + rho.diag(), D[S] @ x[i] + rho * z0[i, S])
+            z[i, S] = torch.linalg.solve(D[S] @ D[S].T + rho[S].diag(), D[S] @ x[i] + rho[S] * z0[i, S])
+        if "cut" in cfg:  # the weak ones go, and the rest is solved again
+            return self.refine({k: cfg[k] for k in ("name", "rectify")}, x, z0 * (z * D.norm(dim=1) > cfg["cut"]))
         return z.relu() if cfg["rectify"] else z

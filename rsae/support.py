@@ -1,6 +1,6 @@
 """Which features count as active: the rule that L0, alive and every hard code share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -19,19 +19,32 @@ def mean_l0(sae: SAE, chunks: Iterable[Tensor]) -> float:
 
 
 @torch.no_grad()
-def smallest_eps(sae: SAE, chunks: Iterable[Tensor], l0: float) -> float:
-    """Smallest eps at which ``|z_j| · ‖W_dec,j‖ > eps`` holds for at most ``l0`` features per token.
+def settle(sae: SAE, chunks: Iterable[Tensor], l0: float) -> None:
+    """Set the number that decides which features count, as small as ``l0`` features per token allow.
 
-    Exact: the cut is the (l0 · n_tok + 1)-th largest strength over all tokens.
+    That is eps of a gate without exact zeros, and the cut of a refinement that has one; nothing else needs one.
+    """
+    if not sae.gate.exact_zeros:
+        sae.eps = 0.0
+        sae.eps = smallest_cut(lambda x: sae.strength(sae.encode(x)), chunks, l0)
+    elif sae.refine is not None and sae.refine.cut is not None:
+        sae.refine.cut = smallest_cut(lambda x: sae.strength(sae.proposed(x)), chunks, l0)
+
+
+@torch.no_grad()
+def smallest_cut(strength: Callable[[Tensor], Tensor], chunks: Iterable[Tensor], l0: float) -> float:
+    """Smallest number that at most ``l0`` strengths per token exceed.
+
+    Exact: it is the (l0 · n_tok + 1)-th largest strength over all tokens.
     """
     chunks = list(chunks)
     allowed = int(l0 * sum(len(x) for x in chunks))
-    largest = torch.empty(0, device=sae.W_dec.device)
+    largest = torch.empty(0, device=chunks[0].device)
     for x in chunks:
-        strength = sae.strength(sae.encode(x)).flatten()
+        found = strength(x).flatten()
         if len(largest) > allowed:  # only what beats the current cut can still matter
-            strength = strength[strength > largest.min()]
-        largest = torch.cat([largest, strength])
+            found = found[found > largest.min()]
+        largest = torch.cat([largest, found])
         if len(largest) > allowed + 1:
             largest = torch.topk(largest, allowed + 1, sorted=False).values
     return float(largest.min()) if len(largest) > allowed else 0.0

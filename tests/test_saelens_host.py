@@ -15,10 +15,10 @@ from rsae import standalone, teachers
 from rsae.gates.rational import Rational
 from rsae.hosts import Host, load_model
 from rsae.stages.fit_gate import run as fit_gate
-from rsae.support import mean_l0, smallest_eps
+from rsae.support import mean_l0, settle
 from rsae.tokenizers import load_tokenizer
 from rsae.upgrade.copy import rational_copy
-from rsae.upgrade.refined import with_rho
+from rsae.upgrade.refined import pruned, with_rho
 
 HOST, HOOK, LAYER = "assets/embedded/host", "blocks.1.hook_resid_post", 1
 CTX, ROWS = 32, 8
@@ -53,7 +53,7 @@ def activations(plain, ids):
         return plain(ids, output_hidden_states=True).hidden_states[LAYER + 1]
 
 
-@pytest.fixture(scope="module", params=["rational on relu, hard", "resolvent on topk"])
+@pytest.fixture(scope="module", params=["rational on relu, hard", "resolvent on topk", "pruned on jumprelu"])
 def upgraded(request, activations, tmp_path_factory):
     """(the SAE in sae_lens, the file it came from read by torch alone)."""
     x = activations[:, 1:].reshape(-1, 128)
@@ -61,7 +61,10 @@ def upgraded(request, activations, tmp_path_factory):
         teacher = teachers.load("assets/embedded/teachers/relu", "relu", 128)
         sae, _ = rational_copy(teacher, [x], fit_gate(target="relu", degree=(3, 2)), False, False)
         assert isinstance(sae.gate, Rational)
-        sae.eps = smallest_eps(sae, [x], mean_l0(teacher, [x]))
+        settle(sae, [x], mean_l0(teacher, [x]))
+    elif request.param.startswith("pruned"):
+        sae, _ = pruned(teachers.load("assets/embedded/teachers/jumprelu", "jumprelu", 128), [x], [0.1], 1.5)
+        assert sae.refine is not None and sae.refine.cut
     else:
         sae = with_rho(teachers.load("assets/embedded/teachers/topk", "topk", 128), 1.0)
     folder = tmp_path_factory.mktemp("upgraded") / "sae"

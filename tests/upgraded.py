@@ -46,6 +46,8 @@ PARTS = {  # gate, refinement, eps
     "resolvent on jumprelu": lambda: (JumpReLU(scales(4)), Resolvent(scales(5).log()), 0.0),
     "resolvent on topk": lambda: (TopK(5), Resolvent(scales(5).log()), 0.0),
     "least squares on topk": lambda: (TopK(5), Resolvent(torch.full((D_SAE,), -3.0), rectify=False), 0.0),
+    "pruned on jumprelu": lambda: (JumpReLU(scales(4)), Resolvent(scales(5).log(), cut=0.5), 0.0),
+    "pruned on topk": lambda: (TopK(8), Resolvent(scales(5).log(), cut=0.7), 0.0),
     "steps on topk": lambda: (TopK(5), Steps(torch.tensor([-1.0, -2.0])), 0.0),
 }
 

@@ -16,7 +16,7 @@ from rsae.report.metrics import RECONSTRUCTION
 from rsae.sae import SAE
 from rsae.stages.fit_gate import run as fit_gate
 from rsae.stages.tune_arm import RULE, choose
-from rsae.support import mean_l0, smallest_eps
+from rsae.support import mean_l0, settle
 from rsae.upgrade.finetune import Settings, finetune
 
 JUMP = {"theta": 0.1, "delta": 0.02}  # the design problem of the embedded suite
@@ -49,10 +49,8 @@ class Jury:
         self.l0 = mean_l0(teacher, splits["threshold"].chunks)
 
     def settled(self, sae: SAE) -> SAE:
-        """With the eps at which it is no denser than the teacher on threshold documents."""
-        if not sae.gate.exact_zeros:
-            sae.eps = 0.0
-            sae.eps = smallest_eps(sae, self.splits["threshold"].chunks, self.l0)
+        """With the eps, or the cut, at which it is no denser than the teacher on threshold documents."""
+        settle(sae, self.splits["threshold"].chunks, self.l0)
         return sae
 
     def heard(self, arm: str, sae: SAE, made: Mapping[str, Any]) -> Candidate:

@@ -35,7 +35,7 @@ def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Refinement
     """
     match cfg["name"]:
         case "resolvent":
-            return Resolvent(tensors["log_rho"], cfg["rectify"])
+            return Resolvent(tensors["log_rho"], cfg["rectify"], cfg.get("cut"))
         case "steps":
             return Steps(tensors["log_alpha"], cfg["exact"])
         case other:

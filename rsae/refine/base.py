@@ -16,12 +16,19 @@ class Refinement(nn.Module):
     """
 
     method: ClassVar[str]
+    cut: float | None = None  # strength above which a feature is kept; None keeps all
 
     @abstractmethod
     def forward(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
         """Codes z; ``x`` is centred, b_dec subtracted."""
+
+    def proposed(
+        self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
+    ) -> Float[Tensor, "n_tok d_sae"]:
+        """Codes of which those stronger than ``cut`` are kept, where there is one."""
+        raise NotImplementedError(f"the refinement {self.method!r} keeps every feature")
 
     def tensors(self) -> dict[str, Tensor]:
         """What is saved beside the other weights."""

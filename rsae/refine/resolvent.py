@@ -2,7 +2,9 @@
 
 Ours, not the paper's. As the refinement of a given support it is kin to gradient pursuit and to
 inference-time optimisation, which take steps towards the least squares on the support; new here is
-the exact solve in which a trained rho per feature says how far to trust the encoder.
+the exact solve in which a trained rho per feature says how far to trust the encoder. With a cut it also chooses: the
+gate proposes more features than are kept, the solve says how strong each is beside the others, the weak ones go, and
+what is left is solved again: one round of what hard thresholding pursuit (Foucart, 2011) repeats.
 """
 
 from collections.abc import Iterator
@@ -22,7 +24,8 @@ class Resolvent(Refinement):
     """z_S = relu((D_S D_Sᵀ + diag rho_S)⁻¹ (D_S x + rho_S z0_S)), S the support of z0, D the decoder rows.
 
     rho → ∞ gives z0, rho → 0 the least squares on the support. ``log_rho`` [d_sae] is trained; rho
-    is in units of a decoder row's squared norm. With ``rectify=False`` codes may turn negative.
+    is in units of a decoder row's squared norm. With ``rectify=False`` codes may turn negative. With a ``cut`` features
+    with z_j · ‖D_j‖ at most ``cut`` leave S, and the rest is solved again.
 
     Raises:
         ValueError: on use, where active decoder rows depend on each other and rho is too small to
@@ -31,26 +34,31 @@ class Resolvent(Refinement):
 
     method = "resolvent"
 
-    def __init__(self, log_rho: Float[Tensor, " d_sae"], rectify: bool = True) -> None:
+    def __init__(self, log_rho: Float[Tensor, " d_sae"], rectify: bool = True, cut: float | None = None) -> None:
         super().__init__()
-        self.rectify = rectify
+        self.rectify, self.cut = rectify, cut
         self.log_rho = nn.Parameter(log_rho.detach().float().clone())
 
     def forward(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
-        z = Solve.apply(x, z0, W_dec, self.log_rho.exp())
+        z = Solve.apply(x, z0, W_dec, self.log_rho.exp(), self.cut)
         return z.relu() if self.rectify else z  # type: ignore[union-attr]
+
+    def proposed(
+        self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
+    ) -> Float[Tensor, "n_tok d_sae"]:
+        return Resolvent(self.log_rho)(x, z0, W_dec)
 
     def stretched(self, norm: Tensor) -> "Resolvent":
         # N⁻¹(D Dᵀ + rho)N⁻¹ = D'D'ᵀ + rho N⁻² with D' = N⁻¹D
-        return Resolvent(self.log_rho - 2 * norm.log(), self.rectify)
+        return Resolvent(self.log_rho - 2 * norm.log(), self.rectify, self.cut)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"log_rho": self.log_rho}
 
     def settings(self) -> dict[str, Any]:
-        return {"rectify": self.rectify}
+        return {"rectify": self.rectify} | ({} if self.cut is None else {"cut": self.cut})
 
     def slow_parameters(self) -> list[nn.Parameter]:
         return [self.log_rho]
@@ -65,17 +73,23 @@ class Solve(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, z0: Tensor, W_dec: Tensor, rho: Tensor) -> Tensor:
-        z = torch.zeros_like(z0)
+    def forward(ctx: Any, x: Tensor, z0: Tensor, W_dec: Tensor, rho: Tensor, cut: float | None) -> Tensor:
+        z, kept = torch.zeros_like(z0), z0 if cut is None else torch.zeros_like(z0)
         for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
             D, A = _system(W_dec, rho, index, inside)
-            right = (D @ x[rows].unsqueeze(-1)).squeeze(-1) + rho[index] * z0[rows[:, None], index]
-            _scatter(z, rows, index, inside, _solve(A, right))
-        ctx.save_for_backward(x, z0, W_dec, rho, z)
+            start = z0[rows[:, None], index]
+            right = (D @ x[rows].unsqueeze(-1)).squeeze(-1) + rho[index] * start
+            values = _solve(A, right)
+            if cut is not None:
+                inside = inside & (values * W_dec.norm(dim=1)[index] > cut)
+                _scatter(kept, rows, index, inside, start)
+                values = _solve(_within(A, inside), right * inside)
+            _scatter(z, rows, index, inside, values)
+        ctx.save_for_backward(x, kept, W_dec, rho, z)
         return z
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         x, z0, W_dec, rho, z = ctx.saved_tensors
         w = torch.zeros_like(z)
         for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
@@ -83,7 +97,7 @@ class Solve(torch.autograd.Function):
             _scatter(w, rows, index, inside, _solve(A, grads[0][rows[:, None], index] * inside))
         pulled = w @ W_dec
         d_W_dec = w.T @ (x - z @ W_dec) - z.T @ pulled
-        return pulled, rho * w, d_W_dec, (w * (z0 - z)).sum(0)
+        return pulled, rho * w, d_W_dec, (w * (z0 - z)).sum(0), None
 
 
 def blocks(support: Bool[Tensor, "n_tok d_sae"], d_in: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -120,6 +134,11 @@ def _system(
     A = D @ D.mT
     A.diagonal(dim1=1, dim2=2).add_(diagonal)
     return D, A
+
+
+def _within(A: Float[Tensor, "n k k"], inside: Bool[Tensor, "n k"]) -> Float[Tensor, "n k k"]:
+    """The same system without the features outside: their rows and columns are those of the identity."""
+    return torch.where(inside.unsqueeze(1) & inside.unsqueeze(2), A, 0.0) + torch.diag_embed((~inside).to(A.dtype))
 
 
 def _solve(A: Float[Tensor, "n k k"], right: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:

@@ -11,7 +11,7 @@ from rsae.gates.rational import Rational
 from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.stages.common import chunks
-from rsae.support import mean_l0, smallest_eps
+from rsae.support import mean_l0, settle
 
 
 class Threshold:
@@ -31,14 +31,11 @@ class Threshold:
         return mean_l0(self.teacher, self.data)
 
     def settle(self, sae: SAE) -> dict[str, float]:
-        """Freeze ``sae.eps`` so that its mean L0 is at most the teacher's here.
+        """Freeze what decides the support so that its mean L0 is at most the teacher's here.
 
         Returns, of a rational gate, how many of these pre-activations it met outside of its design interval.
         """
-        if sae.gate.exact_zeros:
-            return {}
-        sae.eps = 0.0
-        sae.eps = smallest_eps(sae, self.data, self.l0)
+        settle(sae, self.data, self.l0)
         if not math.isfinite(sae.eps):
             raise ValueError(
                 f"codes on {self.folder} are not finite, so no support can be settled: pre-activations leave the range"

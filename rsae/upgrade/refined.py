@@ -1,32 +1,53 @@
 """Teachers with a refinement behind their gate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rsae.gates.topk import TopK
 from rsae.refine.resolvent import Resolvent
 from rsae.refine.steps import Steps
 from rsae.sae import SAE
+from rsae.support import mean_l0, settle
+from rsae.upgrade.sparsity import at_l0
 
 
-def with_rho(sae: SAE, rho: float, rectify: bool = True) -> SAE:
+def with_rho(sae: SAE, rho: float, rectify: bool = True, cut: float | None = None) -> SAE:
     """A copy with a resolvent whose rho is ``rho`` times the squared norm of each decoder row."""
-    return sae.with_refinement(Resolvent((rho * sae.W_dec.detach().square().sum(1)).log(), rectify))
+    return sae.with_refinement(Resolvent((rho * sae.W_dec.detach().square().sum(1)).log(), rectify, cut))
 
 
 @torch.no_grad()
 def best_rho(sae: SAE, data: Sequence[Tensor], rhos: Sequence[float]) -> tuple[SAE, dict[str, Any]]:
     """The shared rho with the least error on ``data``, and every one that was tried."""
-    tried = {}
-    for rho in rhos:
-        refined = with_rho(sae, rho)
-        error = sum(float((x - refined.decode(refined.encode(x), x)).double().square().sum()) for x in data)
-        tried[rho] = error / sum(map(len, data))
+    return _best({rho: with_rho(sae, rho) for rho in rhos}, data)
+
+
+@torch.no_grad()
+def pruned(sae: SAE, data: Sequence[Tensor], rhos: Sequence[float], factor: float) -> tuple[SAE, dict[str, Any]]:
+    """A gate that proposes ``factor`` times as many features per token, of which a resolvent keeps the teacher's l0.
+
+    The shared rho is the one with the least error on ``data``, each with its own cut.
+    """
+    l0 = mean_l0(sae, data)
+    wide = at_l0(sae, float(round(factor * l0)) if isinstance(sae.gate, TopK) else factor * l0, data)
+    candidates = {rho: with_rho(wide, rho, cut=0.0) for rho in rhos}
+    for candidate in candidates.values():
+        settle(candidate, data, l0)
+    best, facts = _best(candidates, data)
+    return best, facts | {"l0_proposed": mean_l0(wide, data)}
+
+
+def _best(candidates: Mapping[float, SAE], data: Sequence[Tensor]) -> tuple[SAE, dict[str, Any]]:
+    """The one with the least error on ``data``, and the errors of all."""
+    tried = {
+        rho: sum(float((x - sae.decode(sae.encode(x), x)).double().square().sum()) for x in data) / sum(map(len, data))
+        for rho, sae in candidates.items()
+    }
     best = min(tried, key=tried.__getitem__)
-    facts = {"rho": best, "mse_sum_by_rho": {f"{rho:.3g}": mse for rho, mse in tried.items()}}
-    return with_rho(sae, best), facts
+    return candidates[best], {"rho": best, "mse_sum_by_rho": {f"{rho:.3g}": mse for rho, mse in tried.items()}}
 
 
 def with_steps(sae: SAE, n: int, exact: bool) -> SAE:

@@ -37,7 +37,7 @@ def by_numpy(x, z0, W_dec, rho):
 @pytest.mark.parametrize("block", [resolvent.BLOCK, 400])
 def test_agrees_with_one_solve_per_token_however_it_is_cut(case, block, monkeypatch):
     monkeypatch.setattr(resolvent, "BLOCK", block)
-    z = Solve.apply(*case)
+    z = Solve.apply(*case, None)
     np.testing.assert_allclose(z.numpy(), by_numpy(*(c.numpy() for c in case)), atol=1e-12)
     assert (z[0] == 0).all()  # a token without active features
 
@@ -45,12 +45,33 @@ def test_agrees_with_one_solve_per_token_however_it_is_cut(case, block, monkeypa
 def test_gradients_agree_with_finite_differences(case):
     x, z0, W_dec, rho = (c[25:29] if c.shape[0] == N else c for c in case)
     inputs = [c.clone().requires_grad_() for c in (x, W_dec, rho)]
-    assert torch.autograd.gradcheck(lambda x, W, r: Solve.apply(x, z0, W, r), inputs, atol=1e-6)
+    assert torch.autograd.gradcheck(lambda x, W, r: Solve.apply(x, z0, W, r, None), inputs, atol=1e-6)
     support = z0 != 0
     moved = z0[support].clone().requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda m: Solve.apply(x, torch.zeros_like(z0).masked_scatter(support, m), W_dec, rho), [moved], atol=1e-6
+        lambda m: Solve.apply(x, torch.zeros_like(z0).masked_scatter(support, m), W_dec, rho, None), [moved], atol=1e-6
     )
+
+
+def test_with_a_cut_the_weak_ones_go_and_the_rest_is_solved_again(case):
+    x, z0, W_dec, rho = (c.numpy() for c in case)
+    first = by_numpy(x, z0, W_dec, rho)
+    cut = float(np.quantile(first[first > 0], 0.6))
+    kept = first * np.linalg.norm(W_dec, axis=1) > cut
+    wanted = by_numpy(x, np.where(kept, z0, 0.0), W_dec, rho)
+    assert 0 < kept.sum() < (z0 != 0).sum() / 2
+    np.testing.assert_allclose(Solve.apply(*case, cut).numpy(), wanted, atol=1e-12)
+    proposed = Resolvent(case[3].log())(*(c.float() for c in case[:3]))
+    np.testing.assert_allclose(
+        Resolvent(case[3].log(), cut=cut).proposed(*(c.float() for c in case[:3])).detach(), proposed.detach()
+    )
+
+
+def test_gradients_with_a_cut_are_those_of_the_support_that_is_left(case):
+    x, z0, W_dec, rho = (c[25:29] if c.shape[0] == N else c for c in case)
+    cut, leaves = 0.3, [c.clone().requires_grad_() for c in (x, W_dec, rho)]
+    assert 0 < int((Solve.apply(x, z0, W_dec, rho, cut) != 0).sum()) < int((z0 != 0).sum())
+    assert torch.autograd.gradcheck(lambda x, W, r: Solve.apply(x, z0, W, r, cut), leaves, atol=1e-6)
 
 
 def test_limits_are_the_gates_own_codes_and_least_squares(case):
@@ -98,7 +119,10 @@ def test_blocks_cover_every_active_code_once_with_little_padding():
     assert cells < 1.3 * int(support.sum())
 
 
-@pytest.mark.parametrize("refinement", [Resolvent(torch.linspace(-1, 1, 32)), Steps(torch.tensor([-2.0, -3.0]))])
+@pytest.mark.parametrize(
+    "refinement",
+    [Resolvent(torch.linspace(-1, 1, 32)), Resolvent(torch.zeros(32), cut=0.2), Steps(torch.tensor([-2.0, -3.0]))],
+)
 def test_a_refined_sae_survives_saving(make_sae, tmp_path, refinement):
     sae = make_sae(TopK(4)).with_refinement(refinement)
     x = torch.randn(9, 8)
