@@ -24,7 +24,7 @@ PUBLIC = {
     "rsae.refine.base": ["Refinement"],
     "rsae.refine.resolvent": ["Resolvent"],
     "rsae.arms": ["Arm", "Inputs", "Design"],
-    "rsae.support": ["mean_l0", "smallest_eps"],
+    "rsae.support": ["mean_l0", "settle"],
     "rsae.rational.minimax": ["minimax", "Fit"],
     "rsae.rational.safe_pade": ["SafePade"],
     "rsae.upgrade.finetune": ["finetune", "Settings", "Outcome"],

@@ -350,7 +350,7 @@ def upgrade(
     out: Annotated[Path, typer.Option(help="Folder for sae/, its card README.md, cells.csv and run-card.json.")],
     sae_id: Annotated[str | None, typer.Option(help="SAE within the release.")] = None,
     hook: Annotated[str | None, typer.Option(help="Site in the host; what the SAE says, if left out.")] = None,
-    gate: Annotated[str, typer.Option(help="resolvent (ours) or rational (the paper's).")] = "resolvent",
+    gate: Annotated[str, typer.Option(help="resolvent or pruned (ours), or rational (the paper's).")] = "resolvent",
     steps: Annotated[int, typer.Option(help="Batches of each fine-tune; 0 trains nothing.")] = 300,
     batch: Annotated[int, typer.Option(help="Tokens of a batch.")] = 512,
     ctx: Annotated[int, typer.Option(help="Tokens of a row, BOS included.")] = 128,

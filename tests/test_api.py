@@ -23,6 +23,7 @@ from rsae.gates.topk import TopK
 from rsae.sae import SAE
 from rsae.tokenizers import load_tokenizer
 from rsae.upgrade.price import own_coefficient
+from rsae.upgrade.refined import with_rho
 
 upgrade: Any = rsae.upgrade
 D_IN, D_SAE, K, N, DOCUMENTS = 16, 24, 2, 6000, 60
@@ -95,6 +96,21 @@ def test_an_untrained_upgrade_comes_out_where_training_spoils_it(lr, chosen):
     assert ("untrained" in found.choice.split("Not chosen")[0]) == (chosen == "resolvent_init")
     tried = {t["arm"]: t["mse_sum"] for t in found.facts["tried"]}
     assert min(tried, key=lambda arm: tried[arm]) == chosen
+
+
+def test_pruning_finds_features_that_the_encoder_missed():
+    teacher, x, documents = case(TopK(K), together=True)
+    found = upgrade(teacher, x, "pruned", documents=documents, steps=5, lrs=[1e-4])
+    assert set(found.arms) == {"teacher", "teacher_ft", "pruned_init", "pruned"}
+    errors, l0 = {}, {}
+    for name in ("resolvent_init", "pruned_init", "pruned"):
+        sae = found.arms.get(name) or with_rho(teacher, 0.01)
+        z = sae.encode(x)
+        errors[name] = float((x - z @ sae.W_dec - sae.b_dec).square().sum(1).mean())
+        l0[name] = float((z != 0).sum(1).float().mean())
+    assert errors["pruned_init"] < 0.8 * errors["resolvent_init"]
+    assert errors["pruned"] < 1.01 * errors["pruned_init"]
+    assert l0["pruned_init"] < 1.02 * K  # the cut was settled on a tenth of the documents
 
 
 def test_test_documents_have_no_say_in_the_choice():
@@ -218,7 +234,7 @@ def test_the_same_from_the_shell(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"gate": "cubic"}, "one of resolvent, rational"),
+        ({"gate": "cubic"}, "one of resolvent, pruned, rational"),
         ({"data": torch.randn(100, D_IN)}, "give at least 20"),
         ({"data": torch.randn(N, 3)}, "expects d_in=16, the activations have 3"),
         ({"data": torch.randn(4, 5, D_IN)}, r"got shape \(4, 5, 16\)"),

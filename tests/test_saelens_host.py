@@ -53,7 +53,7 @@ def activations(plain, ids):
         return plain(ids, output_hidden_states=True).hidden_states[LAYER + 1]
 
 
-@pytest.fixture(scope="module", params=["rational on relu, hard", "resolvent on topk", "pruned on jumprelu"])
+@pytest.fixture(scope="module", params=["rational on relu, hard", "resolvent on topk", "pruned on topk"])
 def upgraded(request, activations, tmp_path_factory):
     """(the SAE in sae_lens, the file it came from read by torch alone)."""
     x = activations[:, 1:].reshape(-1, 128)
@@ -63,8 +63,13 @@ def upgraded(request, activations, tmp_path_factory):
         assert isinstance(sae.gate, Rational)
         settle(sae, [x], mean_l0(teacher, [x]))
     elif request.param.startswith("pruned"):
-        sae, _ = pruned(teachers.load("assets/embedded/teachers/jumprelu", "jumprelu", 128), [x], [0.1], 1.5)
+        sae, _ = pruned(teachers.load("assets/embedded/teachers/topk", "topk", 128), [x], [0.1], 1.5)
         assert sae.refine is not None and sae.refine.cut
+        # settled, it is the strength of one code, which the last bit of an activation lets in or out: into the next gap
+        above = sae.strength(sae.proposed(x)).flatten().sort().values
+        above = above[above >= sae.refine.cut][:200]
+        widest = int((above[1:] - above[:-1]).argmax())
+        sae.refine.cut = float(above[widest : widest + 2].mean())
     else:
         sae = with_rho(teachers.load("assets/embedded/teachers/topk", "topk", 128), 1.0)
     folder = tmp_path_factory.mktemp("upgraded") / "sae"

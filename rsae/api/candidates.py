@@ -84,15 +84,15 @@ def untuned(arm: Arm, teacher: SAE, splits: Mapping[str, Split]) -> tuple[SAE, d
     return arm.build(teacher, Inputs(list(splits["calibration"].chunks), fit, False))
 
 
-def tuned(name: str, start: SAE, jury: Jury, grid: Sequence[Mapping[str, Any]], seed: int) -> list[Candidate]:
+def tuned(arm: Arm, start: SAE, jury: Jury, grid: Sequence[Mapping[str, Any]], seed: int) -> list[Candidate]:
     """One fine-tune per setting."""
     at = device()
     data = jury.splits["finetune"].x.to(at)
     found = []
     for setting in grid:
         sae = copy.deepcopy(start).to(at)
-        outcome = finetune(sae, data, Settings(**setting), seed, f"fine-tune {name}")
-        found.append(jury.heard(name, jury.settled(sae.cpu()), {**setting, "seconds": outcome.seconds}))
+        outcome = finetune(sae, data, Settings(**setting), seed, f"fine-tune {arm.name}", arm.trains)
+        found.append(jury.heard(arm.name, jury.settled(sae.cpu()), {**setting, "seconds": outcome.seconds}))
     return found
 
 

@@ -18,7 +18,7 @@ from rsae.report.cells import Pair
 from rsae.sae import SAE
 from rsae.upgrade.price import own_coefficient
 
-GATES = {"resolvent": "resolvent", "rational": "rsae"}  # what people say: the tuned arm
+GATES = {"resolvent": "resolvent", "pruned": "pruned", "rational": "rsae"}  # what people say: the tuned arm
 LRS = (1e-4, 3e-4, 1e-3)
 
 
@@ -84,8 +84,8 @@ def upgrade(
     ``documents`` [n_tok] says which document each activation comes from; rows of ids are documents.
     Without it, stretches of 128 tokens stand for documents, and the last fifth is the test.
 
-    ``gate``: ``resolvent`` keeps the teacher's gate and refines its codes on their support (ours);
-    ``rational`` is the paper's. Control and upgraded SAE get three fine-tunes each of ``steps`` batches: over
+    ``gate``: ``resolvent`` keeps the teacher's gate and refines its codes on their support (ours); ``pruned`` proposes
+    1.5 times as many features and keeps those that the resolvent finds strong (ours); ``rational`` is the paper's. Control and upgraded SAE get three fine-tunes each of ``steps`` batches: over
     ``lrs``, for the rational gate over λ at the middle rate. Tuning documents choose among them, and between
     them and the untrained upgrade, which may be the better one; test documents only judge.
     ``l1_coefficient`` is λ of the teacher's own objective; left out, it is read off the teacher.
@@ -139,13 +139,15 @@ def upgrade(
         same = {"steps": steps, "batch": batch, "slow_lr": 1e-3, "decay_share": 0.2, "objective": "own"}
         by_rate = [{**same, "lr": lr, "l1_coefficient": price} for lr in lrs]
         grids = {"teacher_ft": by_rate, arm.name: by_rate}
+        if gate == "pruned":  # its gate does not move, so nothing but the refined output can be better
+            grids[arm.name] = [setting | {"objective": "refined"} for setting in by_rate]
         if gate == "rational":
             middle = sorted(lrs)[len(lrs) // 2]
             grids[arm.name] = [{**same, "lr": middle, "l1_coefficient": p} for p in prices(teacher, price, splits)]
         print(estimate({"teacher_ft": teacher, arm.name: start}, grids, splits["finetune"].x))
-        controls = tuned("teacher_ft", teacher, jury, grids["teacher_ft"], seed)
+        controls = tuned(arms(kind)["teacher_ft"], teacher, jury, grids["teacher_ft"], seed)
         contestants["teacher_ft"] = jury.best(controls).sae
-        candidates += tuned(arm.name, start, jury, grids[arm.name], seed)
+        candidates += tuned(arm, start, jury, grids[arm.name], seed)
         card["teacher_ft"] = {"chosen": jury.best(controls).facts, "tried": [c.facts for c in controls]}
         card["l1_coefficient"] = {"value": price, "from": "the teacher" if l1_coefficient is None else "given"}
     chosen = jury.best(candidates)
