@@ -85,9 +85,10 @@ def upgrade(
     Without it, stretches of 128 tokens stand for documents, and the last fifth is the test.
 
     ``gate``: ``resolvent`` keeps the teacher's gate and refines its codes on their support (ours); ``pruned`` proposes
-    1.5 times as many features and keeps those that the resolvent finds strong (ours); ``rational`` is the paper's. Control and upgraded SAE get three fine-tunes each of ``steps`` batches: over
-    ``lrs``, for the rational gate over λ at the middle rate. Tuning documents choose among them, and between
-    them and the untrained upgrade, which may be the better one; test documents only judge.
+    1.5 times as many features and keeps those that the resolvent finds strong (ours); ``rational`` is the paper's.
+    Control and upgraded SAE get three fine-tunes each of ``steps`` batches: over ``lrs``, for the rational gate over λ
+    at the middle rate. Tuning documents choose among them, and between them and the untrained upgrade, which may be
+    the better one; test documents only judge.
     ``l1_coefficient`` is λ of the teacher's own objective; left out, it is read off the teacher.
     ``steps=0`` trains nothing, and then there is no control. Fine-tunes run on a GPU where there is one.
 

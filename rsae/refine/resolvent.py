@@ -75,13 +75,14 @@ class Solve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, z0: Tensor, W_dec: Tensor, rho: Tensor, cut: float | None) -> Tensor:
         z, kept = torch.zeros_like(z0), z0 if cut is None else torch.zeros_like(z0)
+        norm = W_dec.norm(dim=1)
         for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
             D, A = _system(W_dec, rho, index, inside)
             start = z0[rows[:, None], index]
             right = (D @ x[rows].unsqueeze(-1)).squeeze(-1) + rho[index] * start
             values = _solve(A, right)
             if cut is not None:
-                inside = inside & (values * W_dec.norm(dim=1)[index] > cut)
+                inside = inside & (values * norm[index] > cut)
                 _scatter(kept, rows, index, inside, start)
                 values = _solve(_within(A, inside), right * inside)
             _scatter(z, rows, index, inside, values)

@@ -149,7 +149,7 @@ def _costs(costs: Costs) -> str:
     table = [
         [host, teacher, arm, f"{cost.added_parameters:+d}", f"{cost.seconds:.0f} s"]
         for (host, teacher, arm), cost in costs.items()
-        if cost.seconds is not None and arm in ("teacher_ft", "rsae", "resolvent")
+        if cost.seconds is not None and arm in ("teacher_ft", "rsae", "resolvent", "pruned")
     ]
     if not table:
         return "## C4, C5. A few scalars, minutes of fine-tuning\n\nNot run in this suite.\n"
@@ -179,4 +179,12 @@ QUESTIONS = [
     ),
     Question("Ours. The resolvent's features stay interpretable", "resolvent", "teacher", "hard", PROBES, _preserved),
     Question("Ours, without training", "resolvent_init", "teacher", "hard", ERRORS, _better),
+    Question(
+        "Ours. The resolvent that chooses features too beats the teacher that got the same fine-tune",
+        "pruned", "teacher_ft", "hard", (*ERRORS, "l0"), _better_and_no_denser,
+    ),
+    Question("Ours. The features that it chooses stay interpretable", "pruned", "teacher", "hard", PROBES, _preserved),
+    Question(
+        "Ours. It does so without training", "pruned_init", "teacher_ft", "hard", (*ERRORS, "l0"), _better_and_no_denser
+    ),
 ]  # fmt: skip

@@ -18,8 +18,10 @@ FIXED = {
     "rsae": "#d9480f",
     "resolvent_init": "#91c1ec",
     "resolvent": "#1971c2",
+    "pruned_init": "#8fd6a0",
+    "pruned": "#2f9e44",
 }
-OTHERS = ("#2f9e44", "#9c36b5", "#0c8599", "#e8a400", "#c2255c", "#5f3dc4", "#74b816", "#a0522d", "#66788a", "#12b886")
+OTHERS = ("#9c36b5", "#0c8599", "#e8a400", "#c2255c", "#5f3dc4", "#74b816", "#a0522d", "#66788a", "#12b886")
 MANY = 6  # arms, beyond which a legend no longer fits inside
 STABLE = {
     "cosine": "cosine of decoder rows",
