@@ -1,4 +1,4 @@
-"""The numbers of docs/controls.md are those of the rows that were kept."""
+"""The numbers of docs/controls.md, docs/pruned.md and the README are those of the rows that were kept."""
 
 import json
 import re
@@ -10,7 +10,6 @@ import pytest
 from rsae.report import keep
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "expected/controls"
 PAGE = (ROOT / "docs/controls.md").read_text()
 
 
@@ -24,11 +23,15 @@ def rows(first: str, page: str = PAGE) -> list[dict[str, str]]:
     return found
 
 
+def means_of(suite: str) -> pd.Series:
+    """Means over seeds."""
+    cells = pd.concat([pd.read_parquet(ROOT / f"expected/{suite}/{name}.parquet") for name in ("cells", "probing")])
+    return cells.groupby(["teacher", "arm", "support", "metric"])["value"].mean()
+
+
 @pytest.fixture(scope="module")
 def means():
-    """Means over seeds."""
-    cells = pd.concat([pd.read_parquet(KEPT / f"{name}.parquet") for name in ("cells", "probing")])
-    return cells.groupby(["teacher", "arm", "support", "metric"])["value"].mean()
+    return means_of("controls")
 
 
 # what a claim compares with is named by its heading; its rows do not say it
@@ -55,9 +58,10 @@ def test_claims_are_differences_of_rows(means):
     assert seen > 50
 
 
-def test_what_is_left_are_differences_of_rows(means):
-    found = rows("host teacher arm mse_sum")
-    assert len(found) > 30
+@pytest.mark.parametrize(("suite", "n"), [("controls", 34), ("pruned", 24)])
+def test_what_is_left_are_differences_of_rows(suite, n):
+    means, found = means_of(suite), rows("host teacher arm mse_sum", (ROOT / f"docs/{suite}.md").read_text())
+    assert len(found) == n
     for row in found:
         for metric in ("mse_sum", "l0", "delta_ce"):
             value, reference = (means[row["teacher"], a, "hard", metric] for a in (row["arm"], "teacher_ft"))
@@ -65,11 +69,13 @@ def test_what_is_left_are_differences_of_rows(means):
             assert float(percent) == pytest.approx(100 * (value / reference - 1), abs=0.0501), row
 
 
-def test_the_answer_on_the_first_page_are_rows(means):
-    found = rows("teacher arm mse L0 delta CE", (ROOT / "README.md").read_text())
-    assert len(found) == 9
+def test_the_answer_on_the_first_page_are_rows():
+    found, of = rows("teacher arm mse L0 delta CE", (ROOT / "README.md").read_text()), {}
+    assert len(found) == 15
     for row in found:
         arm = row["arm"].split(",")[0]
+        suite = "pruned" if arm.startswith("pruned") else "controls"
+        means = of.setdefault(suite, means_of(suite))
         for column, metric, digits in (("mse", "mse_sum", 2), ("L0", "l0", 2), ("delta CE, nats", "delta_ce", 3)):
             value = means[row["teacher"], arm, "hard", metric]
             assert float(row[column]) == pytest.approx(value, abs=0.501 * 10**-digits), row
