@@ -54,7 +54,7 @@ DAMAGE = {
 @pytest.mark.parametrize("name", READ)
 def test_damage_stops_the_command_that_reads_it(project, rsae, name):
     path = project / name
-    whole, before = path.read_bytes(), pipeline.results(project)
+    whole, before = path.read_bytes(), results(project)
     for what, damage in DAMAGE.items():
         path.write_bytes(damage(whole))
         said = rsae(READ[name])
@@ -64,7 +64,12 @@ def test_damage_stops_the_command_that_reads_it(project, rsae, name):
     path.unlink()
     assert path.name in rsae(READ[name])
     path.write_bytes(whole)
-    assert pipeline.results(project) == before  # nothing else was touched, nothing half-written
+    assert results(project) == before  # nothing else was touched, nothing half-written
+
+
+def results(folder):
+    """All but what an evaluation keeps of the SAEs that it had judged before it met the damaged one."""
+    return {name: content for name, content in pipeline.results(folder).items() if "checkpoints" not in name}
 
 
 def test_a_shard_that_no_manifest_names_is_not_read(project):
