@@ -279,7 +279,8 @@ def clean_activations(results: Results = RESULTS) -> None:
 
     for plan in load_plans(results=results).values():
         for address in plan.addresses():
-            shutil.rmtree(plan.root / address / "activations", ignore_errors=True)
+            for folder in (plan.root / address / "activations", plan.unfinished(address, "harvest")):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @app.command("run-card")

@@ -147,10 +147,10 @@ def write(
             "shards": work.shards,
             "made_from": made_from,
         }
+        (work.folder / "manifest.json").write_text(canonical(sealed(manifest)) + "\n")
         if unfinished:
             unfinished.folder.rename(temporary)
         (temporary / Unfinished.RECORD).unlink()
-        (temporary / "manifest.json").write_text(canonical(sealed(manifest)) + "\n")
 
 
 def _checked(blocks: Iterable[Block], dtype: str, documents: list[str]) -> Iterator[Block]:
@@ -179,7 +179,7 @@ def _group_rows(rows: int) -> list[int]:
 def _recut(blocks: Iterable[Block], sizes: Sequence[int]) -> Iterator[Block]:
     """Regroup blocks so that group i has ``sizes[i]`` rows."""
     announced, seen, group, index = sum(sizes), 0, [], 0
-    missing = sizes[0]
+    missing = sizes[0] if sizes else 0
     for block in blocks:
         while len(block.x):
             if index == len(sizes):

@@ -179,6 +179,22 @@ def test_an_interrupted_write_goes_on_after_its_last_whole_shard(tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
+def test_a_write_that_lacked_its_manifest_alone_is_finished_without_a_row(tmp_path, monkeypatch):
+    def full(value):
+        raise OSError(28, "No space left on device")
+
+    write(tmp_path / "whole", blocks())
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(shards, "canonical", full)
+        write_on(tmp_path, iter(blocks()), Unfinished(tmp_path / "kept", "k"))
+    kept = Unfinished(tmp_path / "kept", "k")
+    assert kept.n_tok == 1000
+    write_on(tmp_path, iter(()), kept)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()} == {
+        p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir()
+    }
+
+
 @pytest.mark.parametrize("harm", ["another key", "a damaged shard", "a damaged record"])
 def test_what_cannot_be_vouched_for_is_not_taken_over(tmp_path, harm):
     interrupted(tmp_path)

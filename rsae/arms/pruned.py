@@ -15,7 +15,7 @@ def proposing(factor: float, sae: Any, inputs: Inputs) -> Any:
     return pruned(sae, inputs.calibration, RHOS, factor)
 
 
-DECODER = ("W_dec", "b_dec", "refine.")  # what proposes stays as it is
+DECODER = ("W_dec", "b_dec", "refine.")  # what proposes moves with b_dec alone
 ARMS = [
     Arm("pruned_init", build=partial(proposing, 1.5)),
     Arm("pruned_init_2", build=partial(proposing, 2.0)),

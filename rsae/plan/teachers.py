@@ -15,7 +15,7 @@ class AssetsPlan:
     """How the committed host and teachers are trained again, into ``results/assets``."""
 
     def __init__(self, recipe: config.Assets, results: Path = Path("results")) -> None:
-        self.recipe, self.root = recipe, results / "assets"
+        self.recipe, self.results, self.root = recipe, results, results / "assets"
 
     def text_files(self) -> list[Path]:
         """Documents of every split, for deduplication runs across all of them."""
@@ -41,7 +41,12 @@ class AssetsPlan:
         return Job(
             "train_activations",
             [text, *(host / f for f in HOST_FILES)],
-            {"text": text, "host": host, "out": self.root / "activations" / split},
+            {
+                "text": text,
+                "host": host,
+                "out": self.root / "activations" / split,
+                "checkpoints": self.results / "checkpoints" / "assets" / split,
+            },
             {
                 "hook": self.recipe.training.hook,
                 "ctx": self.recipe.host.ctx,
@@ -84,7 +89,8 @@ class MoreTeachersPlan:
         """What the teachers are trained or judged on, through the committed host."""
         job, host = self.assets.activations(split), self.COMMITTED / "host"
         text = job.arguments["text"]
-        arguments = {"text": text, "host": host, "out": self.root / "activations" / split}
+        out, checkpoints = self.root / "activations" / split, self.assets.results / "checkpoints" / "teachers" / split
+        arguments = {"text": text, "host": host, "out": out, "checkpoints": checkpoints}
         return job._replace(inputs=[text, *(host / f for f in HOST_FILES)], arguments=arguments)
 
     def teacher(self, name: str) -> Job:

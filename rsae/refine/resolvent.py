@@ -4,7 +4,8 @@ Ours, not the paper's. As the refinement of a given support it is kin to gradien
 inference-time optimisation, which take steps towards the least squares on the support; new here is
 the exact solve in which a trained rho per feature says how far to trust the encoder. With a cut it also chooses: the
 gate proposes more features than are kept, the solve says how strong each is beside the others, the weak ones go, and
-what is left is solved again: one round of what hard thresholding pursuit (Foucart, 2011) repeats.
+what is left is solved again: the pruning half of a round of subspace pursuit (Dai and Milenkovic, 2009) or CoSaMP
+(Needell and Tropp, 2009), with a trained gate in place of correlations with a residual.
 """
 
 from collections.abc import Iterator

@@ -35,8 +35,11 @@ class Threshold:
 
         Returns, of a rational gate, how many of these pre-activations it met outside of its design interval.
         """
+        cut = None if sae.refine is None else sae.refine.cut
+        if sae.gate.exact_zeros and cut is None:
+            return {}
         settle(sae, self.data, self.l0)
-        if not math.isfinite(sae.eps):
+        if not math.isfinite(sae.eps if sae.refine is None or sae.refine.cut is None else sae.refine.cut):
             raise ValueError(
                 f"codes on {self.folder} are not finite, so no support can be settled: pre-activations leave the range"
                 " of the gate; lower `slow_lr` of this teacher, or set `gate.tail: true`"

@@ -6,9 +6,9 @@ from pathlib import Path
 from rsae.stages import harvest, tokens
 
 
-def run(text: Path, host: Path, out: Path, *, hook: str, ctx: int, n_shards: int) -> None:
+def run(text: Path, host: Path, out: Path, checkpoints: Path, *, hook: str, ctx: int, n_shards: int) -> None:
     """Every token of ``text`` but BOS."""
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "tokens.parquet"
         tokens.run(text, host, rows, ctx=ctx, bos=True, max_tok=None, max_rows_per_document=None)
-        harvest.run(rows, host, out, Path(folder) / "unfinished", hook=hook, dtype="float16", n_shards=n_shards)
+        harvest.run(rows, host, out, checkpoints, hook=hook, dtype="float16", n_shards=n_shards)

@@ -25,7 +25,7 @@ def loss(
     ``own``: the error plus what the gate's kind is trained with: nothing for TopK, λ · L0 for
     JumpReLU (arXiv 2407.14435, eq. 9), the weighed l1 otherwise.
 
-    ``refined``: the error of the refined output and nothing else, for arms whose gate does not move.
+    ``refined``: the error of the refined output and nothing else, for arms whose encoder's weights do not move.
 
     With any other a refinement adds the error of the refined output. Its codes send no gradient into the gate's,
     so that sparsity shapes the support alone; TopK's support has a fixed size and needs no shield.

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,7 +24,7 @@ def rows(first: str, page: str = PAGE) -> list[dict[str, str]]:
     return found
 
 
-def means_of(suite: str) -> pd.Series:
+def means_of(suite: str) -> Any:
     """Means over seeds."""
     cells = pd.concat([pd.read_parquet(ROOT / f"expected/{suite}/{name}.parquet") for name in ("cells", "probing")])
     return cells.groupby(["teacher", "arm", "support", "metric"])["value"].mean()
