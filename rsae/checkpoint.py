@@ -112,10 +112,17 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def continued(folder: Path, key: str) -> Iterator[Checkpoint]:
-    """The state of a job that keeps one in ``folder``: held alone, SIGTERM watched; gone when the job is done."""
+def until_done(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` alone; what a job keeps in it is deleted when the job is done, and only then."""
     with alone(folder):
+        yield
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def continued(folder: Path, key: str) -> Iterator[Checkpoint]:
+    """The one state that a job keeps in ``folder`` :func:`until_done`, SIGTERM watched."""
+    with until_done(folder):
         checkpoint = Checkpoint(folder / "state.pt", key)
         with checkpoint.watching():
             yield checkpoint
-        shutil.rmtree(folder)

@@ -14,7 +14,7 @@ from rsae.files import digest, sha256
 from rsae.hosts import Host
 from rsae.provenance import code_digest
 from rsae.shards import Shards
-from rsae.stages.common import load, set_up_torch
+from rsae.stages.common import digests, load, set_up_torch
 
 
 def run(
@@ -43,9 +43,7 @@ def run(
         "center_writing_weights": center_writing_weights,
         "code": code_digest(__name__),
         "data": [sha256(token_file), sha256(calibration / "manifest.json"), *model.digests()],
-        "saes": [
-            [*cell, sha256(folder / "cfg.json")] for cell, folder in saes.items()
-        ],  # which vouches for the weights
+        "saes": digests(saes),
     }
     with continued(checkpoints, digest(made_from)) as checkpoint:
         result = downstream_sums(model, source, n_doc, replacements, constants, checkpoint)

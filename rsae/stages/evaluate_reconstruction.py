@@ -16,7 +16,7 @@ from rsae.progress import progress
 from rsae.provenance import code_digest
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.stages.common import load, set_up_torch
+from rsae.stages.common import digests, load, set_up_torch
 
 PIECE = 512  # tokens; a dozen passes over codes [PIECE, d_sae], which should stay in cache
 
@@ -32,23 +32,23 @@ def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path, checkpoints
     made_from = {
         "code": code_digest(__name__),
         "data": sha256(test / "manifest.json"),
-        "saes": [
-            [*cell, sha256(folder / "cfg.json")] for cell, folder in saes.items()
-        ],  # which vouches for the weights
+        "saes": digests(saes),
     }
     with continued(checkpoints, digest(made_from)) as checkpoint:
-        tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
-        done = checkpoint.load() or {}  # by the number of the SAE
-        if done:
-            print(f"reconstruction: continues after SAE {len(done)} of {len(saes)}", flush=True)
-        for index, ((arm, seed), folder) in enumerate(progress(saes.items(), len(saes), "reconstruction")):
-            if str(index) not in done:
-                done[str(index)] = _judged(load(folder), folder, shards, mean)
-                if checkpoint.due:
-                    checkpoint.save(done)
-                    checkpoint.leave()
-            for support, columns in done[str(index)].items():
-                tables[sums.Cell(arm, seed, support)] = {name: column.numpy() for name, column in columns.items()}
+        judged = (checkpoint.load() or {"judged": []})["judged"]
+        if judged:
+            print(f"reconstruction: continues after SAE {len(judged)} of {len(saes)}", flush=True)
+        rest = [*saes.values()][len(judged) :]
+        for folder in progress(rest, len(rest), "reconstruction"):
+            judged.append(_judged(load(folder), folder, shards, mean))
+            if checkpoint.due:
+                checkpoint.save({"judged": judged})
+                checkpoint.leave()
+        tables = {
+            sums.Cell(arm, seed, support): {name: column.numpy() for name, column in columns.items()}
+            for (arm, seed), by_support in zip(saes, judged, strict=True)
+            for support, columns in by_support.items()
+        }
         sums.write(out, tables)
 
 

@@ -1,6 +1,5 @@
 """Fine-tune one arm, one seed after the other."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from rsae.arms import Kind, arms
-from rsae.checkpoint import Checkpoint, alone
+from rsae.checkpoint import Checkpoint, until_done
 from rsae.files import digest, read_sealed, sealed, sha256, write_json
 from rsae.provenance import code_digest
 from rsae.sae import WEIGHTS
@@ -65,7 +64,8 @@ def run(
         "start": sha256(start / WEIGHTS),
     }
     settled_on = Threshold(source, threshold)
-    with joined(by) as group, alone(checkpoints) if group.rank == 0 else nullcontext():
+    # until every seed is written, a kill makes Snakemake delete those that were
+    with joined(by) as group, until_done(checkpoints) if group.rank == 0 else nullcontext():
         for seed, out in outs.items():
             sae = load(start)
             if spec.prepare is not None:
@@ -91,6 +91,3 @@ def run(
                     }
                 ),
             )
-        if group.rank == 0:
-            # only now: until every seed is written, a kill makes Snakemake delete those that were
-            shutil.rmtree(checkpoints)

@@ -1,13 +1,12 @@
 """Residual activations of one split, to Parquet shards."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from rsae import shards, tokens
-from rsae.checkpoint import alone
+from rsae.checkpoint import until_done
 from rsae.files import digest, sha256
 from rsae.hosts import Host, activations
 from rsae.provenance import code_digest
@@ -51,7 +50,7 @@ def run(
             yield shards.Block(document[within:], position[within:], x.numpy()[within:])
             within = 0
 
-    with alone(checkpoints):
+    with until_done(checkpoints):
         unfinished = shards.Unfinished(checkpoints / "shards", key)
         if unfinished.shards:
             print(f"harvest {out.name}: continues after shard {len(unfinished.shards)} of {n_shards}", flush=True)
@@ -66,4 +65,3 @@ def run(
             made_from=made_from,
             unfinished=unfinished,
         )
-        shutil.rmtree(checkpoints)
