@@ -30,7 +30,7 @@ PLANS = load_plans()
 ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE
 ASSETS = load_assets_plan()
 MORE = load_more_teachers_plan()
-FAMILIES = load_families_plan()
+FAMILIES = load_families_plan(PLANS)
 LONG = 240  # minutes that a cluster gives a long job at its first attempt; each further one asks for more
 
 

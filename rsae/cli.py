@@ -437,7 +437,7 @@ def more_teacher(teacher: Teacher, results: Results = RESULTS) -> None:
 @app.command()
 def families(results: Results = RESULTS) -> None:
     """Independently trained teachers of one recipe, over suites: documents, seeds and teachers resampled."""
-    _do(load_families_plan(results).tabulate())
+    _do(load_families_plan(load_plans(results=results), results).tabulate())
 
 
 @app.command("promote-assets")

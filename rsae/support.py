@@ -18,17 +18,21 @@ def mean_l0(sae: SAE, chunks: Iterable[Tensor]) -> float:
     return counted / n_tok
 
 
-@torch.no_grad()
-def settle(sae: SAE, chunks: Iterable[Tensor], l0: float) -> None:
-    """Set the number that decides which features count, as small as ``l0`` features per token allow.
+def is_open(sae: SAE) -> bool:
+    """Whether a number has to decide which features count: eps of a gate without exact zeros, a refinement's cut."""
+    return not sae.gate.exact_zeros or (sae.refine is not None and sae.refine.cut is not None)
 
-    That is eps of a gate without exact zeros, and the cut of a refinement that has one; nothing else needs one.
-    """
+
+@torch.no_grad()
+def settle(sae: SAE, chunks: Iterable[Tensor], l0: float) -> float:
+    """Set that number, as small as ``l0`` features per token allow, and return it; 0 where nothing is open."""
     if not sae.gate.exact_zeros:
-        sae.eps = 0.0
         sae.eps = smallest_cut(lambda x: sae.strength(sae.encode(x)), chunks, l0)
-    elif sae.refine is not None and sae.refine.cut is not None:
+        return sae.eps
+    if sae.refine is not None and sae.refine.cut is not None:
         sae.refine.cut = smallest_cut(lambda x: sae.strength(sae.proposed(x)), chunks, l0)
+        return sae.refine.cut
+    return 0.0
 
 
 @torch.no_grad()

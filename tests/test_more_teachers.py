@@ -66,7 +66,7 @@ def test_suites_name_the_teachers_that_a_target_makes(plan):
 
 
 def test_a_family_is_both_trainings_of_a_kind_and_no_stress_teacher():
-    job = load_families_plan().tabulate()
+    job = load_families_plan(load_plans()).tabulate()
     members = {family: list(files) for family, files in job.arguments["sums"].items()}
     assert members == {kind: [kind, f"{kind}-b"] for kind in ("relu", "jumprelu", "topk")}
     places = {t: files["downstream"].parent for of in job.arguments["sums"].values() for t, files in of.items()}
@@ -81,7 +81,7 @@ def test_two_members_of_a_family_need_two_names():
     with pytest.raises(ValueError, match="family 'relu' has two teachers with the name 'relu'"):
         FamiliesPlan(pooled, plans).tabulate()
     with pytest.raises(ValueError, match="no suite 'control'"):
-        FamiliesPlan(config.Families(suites=["control"]), plans)
+        FamiliesPlan(config.Families(suites=["control"]), plans).tabulate()
 
 
 def test_thresholds_are_scattered_by_the_factor_that_is_asked_for_and_nothing_else_moves(tmp_path):

@@ -7,7 +7,7 @@ from rsae import config
 from rsae.docstrings import SPLITS
 from rsae.locks import Lock
 from rsae.plan.job import CONFIG, HOST_FILES, SAE_FILES, Job, derive_seed, pick
-from rsae.plan.suite import Plan, load_plans
+from rsae.plan.suite import Plan
 from rsae.plan.texts import text_job
 
 
@@ -83,14 +83,18 @@ class MoreTeachersPlan:
     COMMITTED = Path("assets/embedded")
 
     def __init__(self, recipe: config.MoreTeachers, assets: AssetsPlan, results: Path = Path("results")) -> None:
-        self.recipe, self.assets, self.root = recipe, assets, results / "teachers"
+        self.recipe, self.assets, self.results, self.root = recipe, assets, results, results / "teachers"
 
     def activations(self, split: str) -> Job:
         """What the teachers are trained or judged on, through the committed host."""
         job, host = self.assets.activations(split), self.COMMITTED / "host"
         text = job.arguments["text"]
-        out, checkpoints = self.root / "activations" / split, self.assets.results / "checkpoints" / "teachers" / split
-        arguments = {"text": text, "host": host, "out": out, "checkpoints": checkpoints}
+        arguments = {
+            "text": text,
+            "host": host,
+            "out": self.root / "activations" / split,
+            "checkpoints": self.results / "checkpoints" / "teachers" / split,
+        }
         return job._replace(inputs=[text, *(host / f for f in HOST_FILES)], arguments=arguments)
 
     def teacher(self, name: str) -> Job:
@@ -117,12 +121,17 @@ class FamiliesPlan:
     """Independent trainings of one recipe, judged together: teachers of several suites with one word as `family`."""
 
     def __init__(self, families: config.Families, plans: Mapping[str, Plan], results: Path = Path("results")) -> None:
-        self.plans, self.root = [pick("suite", name, plans) for name in families.suites], results / "families"
+        self.suites, self.plans, self.root = families.suites, plans, results / "families"
 
     def tabulate(self) -> Job:
-        """``families.csv`` and ``families.md``."""
+        """``families.csv`` and ``families.md``.
+
+        Raises:
+            ValueError: there is no such suite, or two members of a family have one name.
+        """
         sums: dict[str, dict[str, dict[str, Path]]] = {}
-        for plan in self.plans:
+        pooled: list[Plan] = [pick("suite", name, self.plans) for name in self.suites]
+        for plan in pooled:
             for group, teachers in plan.grouped("family").items():
                 host, _, family = group.partition("/")
                 for teacher in teachers:
@@ -131,7 +140,7 @@ class FamiliesPlan:
                         raise ValueError(f"family {family!r} has two teachers with the name {teacher!r}")
                     members[teacher] = plan.judged(host, teacher)
         inputs = [f for members in sums.values() for files in members.values() for f in files.values()]
-        seed = derive_seed(*(plan.suite.seed for plan in self.plans), "bootstrap")
+        seed = derive_seed(*(plan.suite.seed for plan in pooled), "bootstrap")
         return Job("tabulate_families", inputs, {"sums": sums, "out": self.root}, {"seed": seed})
 
     def files(self) -> list[Path]:
@@ -150,7 +159,6 @@ def load_more_teachers_plan(results: Path = Path("results")) -> MoreTeachersPlan
     return MoreTeachersPlan(recipe, load_assets_plan(results), results)
 
 
-def load_families_plan(results: Path = Path("results")) -> FamiliesPlan:
-    """The plan of ``config/families.yaml``."""
-    pooled = config.load(CONFIG / "families.yaml", config.Families)
-    return FamiliesPlan(pooled, load_plans(results=results), results)
+def load_families_plan(plans: Mapping[str, Plan], results: Path = Path("results")) -> FamiliesPlan:
+    """The plan of ``config/families.yaml`` over the suites' plans."""
+    return FamiliesPlan(config.load(CONFIG / "families.yaml", config.Families), plans, results)

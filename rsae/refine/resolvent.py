@@ -49,7 +49,7 @@ class Resolvent(Refinement):
     def proposed(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
-        return Resolvent(self.log_rho)(x, z0, W_dec)
+        return Solve.apply(x, z0, W_dec, self.log_rho.exp(), None).relu()  # type: ignore[union-attr]
 
     def stretched(self, norm: Tensor) -> "Resolvent":
         # N⁻¹(D Dᵀ + rho)N⁻¹ = D'D'ᵀ + rho N⁻² with D' = N⁻¹D

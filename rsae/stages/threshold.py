@@ -11,7 +11,7 @@ from rsae.gates.rational import Rational
 from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.stages.common import chunks
-from rsae.support import mean_l0, settle
+from rsae.support import is_open, mean_l0, settle
 
 
 class Threshold:
@@ -35,11 +35,9 @@ class Threshold:
 
         Returns, of a rational gate, how many of these pre-activations it met outside of its design interval.
         """
-        cut = None if sae.refine is None else sae.refine.cut
-        if sae.gate.exact_zeros and cut is None:
+        if not is_open(sae):
             return {}
-        settle(sae, self.data, self.l0)
-        if not math.isfinite(sae.eps if sae.refine is None or sae.refine.cut is None else sae.refine.cut):
+        if not math.isfinite(settle(sae, self.data, self.l0)):
             raise ValueError(
                 f"codes on {self.folder} are not finite, so no support can be settled: pre-activations leave the range"
                 " of the gate; lower `slow_lr` of this teacher, or set `gate.tail: true`"

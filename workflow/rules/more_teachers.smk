@@ -35,12 +35,12 @@ rule more_teacher:
 
 rule families:
     input:
-        FAMILIES.tabulate().inputs,
+        lambda w: FAMILIES.tabulate().inputs,
     output:
         FAMILIES.files(),
     log:
         "results/logs/families.log",
     params:
-        made_by=FAMILIES.tabulate().fingerprint,
+        made_by=lambda w: FAMILIES.tabulate().fingerprint,
     shell:
         "python -m rsae families > {log} 2>&1"
