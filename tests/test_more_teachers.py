@@ -80,7 +80,7 @@ def test_two_members_of_a_family_need_two_names():
     pooled = config.Families(suites=["controls", "controls"])
     with pytest.raises(ValueError, match="family 'relu' has two teachers with the name 'relu'"):
         FamiliesPlan(pooled, plans).tabulate()
-    with pytest.raises(ValueError, match="no suite 'control'"):
+    with pytest.raises(ValueError, match="no suite 'control' in config/suites; there are"):
         FamiliesPlan(config.Families(suites=["control"]), plans).tabulate()
 
 
@@ -106,5 +106,5 @@ def test_a_misspelt_recipe_is_named(tmp_path):
     (tmp_path / "t.yaml").write_text("teachers: {a: {like: rleu, seed: 1}}")
     plan = load_more_teachers_plan()
     wrong = type(plan)(config.load(tmp_path / "t.yaml", config.MoreTeachers), plan.assets)
-    with pytest.raises(ValueError, match="no teacher 'rleu'"):
+    with pytest.raises(ValueError, match=r"no teacher 'rleu' in config/embedded_assets\.yaml; there are relu"):
         wrong.teacher("a")

@@ -55,8 +55,8 @@ def stage_digest(stage: str) -> str:
     return f"code={code_digest(f'rsae.stages.{stage}')} lock={lock_digest()}"
 
 
-def pick(what: str, name: str, known: Mapping[str, Any]) -> Any:
+def pick(what: str, name: str, known: Mapping[str, Any], where: str = "this suite") -> Any:
     """The entry of a name, or a sentence with the names that there are."""
     if name not in known:
-        raise ValueError(f"no {what} {name!r} in this suite; there are {', '.join(known)}")
+        raise ValueError(f"no {what} {name!r} in {where}; there are {', '.join(known)}")
     return known[name]

@@ -56,7 +56,7 @@ class AssetsPlan:
 
     def teacher(self, name: str) -> Job:
         """One SAE, by sae_lens's trainer."""
-        recipe = pick("teacher", name, self.recipe.teachers)
+        recipe = pick("teacher", name, self.recipe.teachers, "config/embedded_assets.yaml")
         train, validation = (self.root / "activations" / s for s in ("teacher_train", "tuning"))
         shared = self.recipe.training.model_dump(exclude={"hook", "n_shards"})
         return Job(
@@ -99,7 +99,7 @@ class MoreTeachersPlan:
 
     def teacher(self, name: str) -> Job:
         """One SAE: by sae_lens's trainer, or by spoiling a committed one."""
-        entry, out = pick("teacher", name, self.recipe.teachers), self.root / name
+        entry, out = pick("teacher", name, self.recipe.teachers, "config/teachers.yaml"), self.root / name
         if entry.scatter is not None:
             teacher = self.COMMITTED / "teachers" / entry.like
             settings = {"scatter": entry.scatter, "seed": entry.seed}
@@ -130,7 +130,7 @@ class FamiliesPlan:
             ValueError: there is no such suite, or two members of a family have one name.
         """
         sums: dict[str, dict[str, dict[str, Path]]] = {}
-        pooled: list[Plan] = [pick("suite", name, self.plans) for name in self.suites]
+        pooled: list[Plan] = [pick("suite", name, self.plans, "config/suites") for name in self.suites]
         for plan in pooled:
             for group, teachers in plan.grouped("family").items():
                 host, _, family = group.partition("/")

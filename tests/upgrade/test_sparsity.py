@@ -7,6 +7,7 @@ from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
 from rsae.support import mean_l0
+from rsae.upgrade.refined import pruned
 from rsae.upgrade.sparsity import at_l0
 
 DATA = list(torch.randn(500, 8, generator=torch.Generator().manual_seed(1)).split(200))
@@ -49,3 +50,11 @@ def test_what_cannot_be_met_is_refused(make_sae):
 
     with pytest.raises(ValueError, match="no number that sets its sparsity"):
         at_l0(make_sae(Rescaled.identity(ReLU(), 32)), 4.0, DATA)
+
+
+def test_where_most_features_are_active_all_are_proposed(make_sae):
+    sae = make_sae(TopK(24))  # of 32: 1.5 times as many are more than there are
+    sae.b_enc.data += 9.0
+    found, facts = pruned(sae, DATA, [0.1], 1.5)
+    assert facts["l0_proposed"] == 32
+    assert mean_l0(found, DATA) <= 24
