@@ -1,4 +1,5 @@
 import hashlib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -227,3 +228,25 @@ def test_only_a_suite_that_asks_for_probes_has_them():
     assert files[0] not in plain.tabulate().inputs
     assert files[1] in probed.tabulate().inputs
     assert [p.name for p in probed.targets() if p not in plain.targets()] == ["probing.csv", "probing.md"]
+
+
+def test_nothing_that_makes_or_chooses_an_sae_reads_test_documents():
+    seen = 0
+    for plan in load_plans().values():
+        for h, t in plan.pairs():
+            address = plan.address(h, t)
+            test = {plan.token_file(address, "test"), plan.activations(address, "test")}
+            test |= {folder / "test.jsonl" for folder in plan.texts().values()}
+            arms = {arm: plan.arm(h, t, arm) for arm, _ in plan.cells(h, t)}
+            jobs = [plan.import_teacher(h, t), plan.verify_teacher(h, t)]
+            jobs += [plan.init(h, t, name) for name, arm in arms.items() if arm.build is not None]
+            jobs += [plan.finetune(h, t, name) for name, arm in arms.items() if arm.tuned]
+            jobs += [plan.tune_arm(h, t, name) for name in plan.teacher(h, t).grids]
+            jobs += [plan.tune(h, t)] if plan.teacher(h, t).tuning else []
+            for job in jobs:
+                given = {*job.inputs, *(v for v in job.arguments.values() if isinstance(v, Path))}
+                assert given.isdisjoint(test), (plan.name, h, t, job.stage)
+                seen += 1
+            # they are named as these jobs would see them
+            assert test & {*plan.evaluate_reconstruction(h, t).inputs, *plan.evaluate_downstream(h, t).inputs}
+    assert seen > 300

@@ -29,7 +29,8 @@ def best_rho(sae: SAE, data: Sequence[Tensor], rhos: Sequence[float]) -> tuple[S
 def pruned(sae: SAE, data: Sequence[Tensor], rhos: Sequence[float], factor: float) -> tuple[SAE, dict[str, Any]]:
     """A gate that proposes ``factor`` times as many features per token, of which a resolvent keeps the teacher's l0.
 
-    All are proposed where that is more than there are. The shared rho is the one with the least error on ``data``, each with its own cut.
+    All are proposed where that is more than there are. The shared rho is the one with the least error on ``data``,
+    each with its own cut.
     """
     l0 = mean_l0(sae, data)
     proposed = min(factor * l0, float(sae.d_sae))
