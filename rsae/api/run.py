@@ -140,7 +140,7 @@ def upgrade(
         same = {"steps": steps, "batch": batch, "slow_lr": 1e-3, "decay_share": 0.2, "objective": "own"}
         by_rate = [{**same, "lr": lr, "l1_coefficient": price} for lr in lrs]
         grids = {"teacher_ft": by_rate, arm.name: by_rate}
-        if arm.objective == "refined":  # the encoder's weights do not move: no price of theirs has a say
+        if arm.objective == "error":  # the encoder's weights do not move: no price of theirs has a say
             grids[arm.name] = [setting | {"objective": arm.objective} for setting in by_rate]
         if gate == "rational":
             middle = sorted(lrs)[len(lrs) // 2]

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 Kind = Literal["relu", "jumprelu", "topk"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Objective = Literal["paper", "weighed", "own", "refined"]  # see rsae.upgrade.objectives
+Objective = Literal["paper", "weighed", "own", "error"]  # see rsae.upgrade.objectives
 EVERYTHING = ("W_", "b_", "gate.", "refine.")
 
 

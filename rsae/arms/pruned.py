@@ -19,5 +19,5 @@ DECODER = ("W_dec", "b_dec", "refine.")  # what proposes moves with b_dec alone
 ARMS = [
     Arm("pruned_init", build=partial(proposing, 1.5)),
     Arm("pruned_init_2", build=partial(proposing, 2.0)),
-    Arm("pruned", start="pruned_init", trains=DECODER, objective="refined"),
+    Arm("pruned", start="pruned_init", trains=DECODER, objective="error"),
 ]

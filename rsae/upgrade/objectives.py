@@ -25,15 +25,15 @@ def loss(
     ``own``: the error plus what the gate's kind is trained with: nothing for TopK, λ · L0 for
     JumpReLU (arXiv 2407.14435, eq. 9), the weighed l1 otherwise.
 
-    ``refined``: the error of the refined output and nothing else, for arms whose encoder's weights do not move.
+    ``error``: the error of the output and nothing else, for arms whose encoder's weights do not move.
 
     With any other a refinement adds the error of the refined output. Its codes send no gradient into the gate's,
     so that sparsity shapes the support alone; TopK's support has a fixed size and needs no shield.
     """
     h = sae.preactivations(x)
-    if objective == "refined":
+    if objective == "error":
         z = sae.gate(h)
-        return squared_error(x, sae.decode(sae.refined(x, z), x)), z
+        return squared_error(x, sae.decode(z if sae.refine is None else sae.refined(x, z), x)), z
     z, price = _codes_and_price(sae, h, objective)
     total = squared_error(x, sae.decode(z, x)) + coefficient * price
     if sae.refine is not None:

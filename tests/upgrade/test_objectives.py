@@ -36,6 +36,8 @@ def sae(gate):
         (TopK(2), "own", 0.0),
         (TopK(2), "paper", (3 + 1 + 2) / 2),
         (Rescaled.identity(JumpReLU(torch.zeros(2)), 2), "own", 3 / 2),
+        (ReLU(), "error", 0.0),
+        (JumpReLU(torch.zeros(2)), "error", 0.0),
     ],
 )
 def test_by_hand(gate, objective, price):
