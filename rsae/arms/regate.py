@@ -1,4 +1,4 @@
-"""A ReLU teacher with JumpReLU's gate and objective: is it the gate's kind that decides?"""
+"""A ReLU teacher with JumpReLU's gate: is it the gate's kind that decides, or the price that goes with it?"""
 
 from typing import Any
 
@@ -16,4 +16,7 @@ def regated(sae: Any) -> Any:
     return sae.with_gate(JumpReLU(torch.full((sae.d_sae,), THRESHOLD)))
 
 
-ARMS = [Arm("regate", ("relu",), start="teacher", prepare=regated, objective="own")]
+ARMS = [
+    Arm("regate", ("relu",), start="teacher", prepare=regated, objective="own"),
+    Arm("regate_l1", ("relu",), start="teacher", prepare=regated, objective="weighed"),
+]

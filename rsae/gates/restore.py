@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rsae.gates.base import Gate
 from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.mixture import Mixture
 from rsae.gates.polynomial import Polynomial
 from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
@@ -41,6 +42,9 @@ def shapes(cfg: Mapping[str, Any], d_sae: int) -> dict[str, tuple[int, ...]]:
             return {"log_scale": (d_sae,)} | part("base")
         case "supported":
             return part("base") | part("curve")
+        case "mixture":
+            curves = [part(f"curve_{m}") for m in range(cfg["n_curves"])]
+            return {"logits": (d_sae, cfg["n_curves"])} | {k: v for curve in curves for k, v in curve.items()}
         case other:
             raise ValueError(f"unknown architecture {other!r}")
 
@@ -75,5 +79,7 @@ def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Gate:
             return Rescaled(part("base"), tensors["log_scale"])
         case "supported":
             return Supported(part("base"), part("curve"))
+        case "mixture":
+            return Mixture([part(f"curve_{m}") for m in range(cfg["n_curves"])], tensors["logits"])
         case other:
             raise ValueError(f"unknown architecture {other!r}")

@@ -10,6 +10,7 @@ from rsae.gates import kernels
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.kernels import native
 from rsae.gates.kernels.tiled import Shape
+from rsae.gates.mixture import Mixture
 from rsae.gates.polynomial import Polynomial
 from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
@@ -35,6 +36,10 @@ def gates():
         "rescaled": Rescaled(ReLU(), torch.linspace(-1, 1, D_SAE)),
         "polynomial": Polynomial(torch.tensor([0.5, 1.0, -0.2])),
         "supported": Supported(TopK(3), Polynomial(torch.tensor([0.1, 1.1]))),
+        "mixture": Supported(
+            TopK(3),
+            Mixture([Polynomial(torch.tensor([0.1, 1.1])), Rational(FORM, *torch.ones(2, 1))], torch.randn(D_SAE, 2)),
+        ),
         "rational with tail": Rational(FORM, torch.linspace(1, 3, D_SAE), torch.linspace(0.5, 2, D_SAE), tail=True),
     }
 
@@ -62,6 +67,15 @@ def test_another_curve_on_the_same_support():
     assert Supported(TopK(2), Polynomial(torch.tensor([2.5, -1.0])))(h).tolist() == [[0.0, 0.0, 0.5, 0.0]]
     with pytest.raises(ValueError, match="exact zeros"):
         Supported(Polynomial(torch.ones(2)), ReLU())
+
+
+def test_each_feature_mixes_the_curves_for_itself():
+    double, one = Polynomial(torch.tensor([0.0, 2.0])), Polynomial(torch.tensor([1.0]))
+    logits = torch.tensor([[1.0, 0.0], [3.0, 1.0]]).log()
+    gate = Mixture([double, one], logits)
+    assert gate(torch.tensor([[5.0, 5.0]])).tolist() == [[10.0, pytest.approx(0.75 * 10 + 0.25 * 1)]]
+    with pytest.raises(ValueError, match="1 curves, logits for 2"):
+        Mixture([double], logits)
 
 
 @pytest.mark.parametrize("curve", ["affine", "cubic", "rational"])

@@ -1,0 +1,21 @@
+"""The teacher behind a layer norm of its input: is a token's own scale what a threshold should be measured in?"""
+
+from typing import Any
+
+from rsae.arms import Arm, Inputs
+
+
+def normalised(sae: Any, inputs: Inputs) -> Any:
+    """The teacher reading each token without its mean, in units of its std, at its own l0.
+
+    For a token whose std is the calibration tokens' mean, the codes are the teacher's.
+    """
+    from rsae.upgrade.normalised import layer_normalised
+
+    return layer_normalised(sae, inputs.calibration)
+
+
+ARMS = [
+    Arm("token_norm_init", build=normalised),
+    Arm("token_norm", start="token_norm_init"),
+]
