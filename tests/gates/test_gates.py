@@ -38,7 +38,10 @@ def gates():
         "supported": Supported(TopK(3), Polynomial(torch.tensor([0.1, 1.1]))),
         "mixture": Supported(
             TopK(3),
-            Mixture([Polynomial(torch.tensor([0.1, 1.1])), Rational(FORM, *torch.ones(2, 1))], torch.randn(D_SAE, 2)),
+            Mixture(
+                [Polynomial(torch.tensor([0.1, 1.1])), Rational(FORM, torch.ones(1), torch.ones(1))],
+                torch.randn(D_SAE, 2),
+            ),
         ),
         "rational with tail": Rational(FORM, torch.linspace(1, 3, D_SAE), torch.linspace(0.5, 2, D_SAE), tail=True),
     }
