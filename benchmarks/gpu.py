@@ -1,15 +1,16 @@
 """The paper's shapes on one CUDA device, against ceilings that are measured on the same device in the same run."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from benchmarks.gate import rational
 from benchmarks.step import ours
+from rsae.arms import Precision
 from rsae.gates import kernels
 from rsae.gates.relu import ReLU
+from rsae.precision import training
 
 SHAPES = [(768, 24_576), (768, 16_384), (2304, 16_384), (2304, 65_536)]  # d_in, d_sae
 BATCH, STEPS, DEGREE = 4096, 22_000, (9, 8)
@@ -21,17 +22,17 @@ def run() -> dict[str, Any]:
     """Milliseconds by CUDA events, medians; ``not_run`` where there is no device."""
     if not torch.cuda.is_available():
         return {"not_run": "no CUDA device"}
-    torch.set_float32_matmul_precision("high")
-    ceilings = {"copy_gb_s": _copy(), **{f"matmul_{name}_tflops": _matmul(d) for name, d in DTYPES.items()}}
-    return {
-        "device": torch.cuda.get_device_name(),
-        "gate_path": kernels.path("cuda"),
-        "ceilings": ceilings,
-        "shapes": [_shape(d_in, d_sae, ceilings) for d_in, d_sae in SHAPES],
-    }
+    with training("tf32"):
+        ceilings = {"copy_gb_s": _copy(), **{f"matmul_{name}_tflops": _matmul(d) for name, d in DTYPES.items()}}
+        return {
+            "device": torch.cuda.get_device_name(),
+            "gate_path": kernels.path("cuda"),
+            "ceilings": ceilings,
+            "shapes": [_shape(d_in, d_sae, ceilings) for d_in, d_sae in SHAPES],
+        }
 
 
-DTYPES = {"tf32": torch.float32, "bf16": torch.bfloat16}
+DTYPES: dict[Precision, torch.dtype] = {"tf32": torch.float32, "bf16": torch.bfloat16}
 
 
 def _ms(function: Callable[[], Any]) -> float:
@@ -72,10 +73,8 @@ def _shape(d_in: int, d_sae: int, ceilings: dict[str, float]) -> dict[str, Any]:
         )
         for gate_name, gate in (("rational", rational(DEGREE, 1)), ("relu", ReLU())):
             torch.cuda.reset_peak_memory_stats()
-            fine_tune, x = ours(gate, d_in, d_sae, BATCH, "cuda"), torch.randn(BATCH, d_in, device="cuda")
-            cast = nullcontext() if name == "tf32" else torch.autocast("cuda", dtype)
-            with cast:
-                step = _ms(lambda f=fine_tune, x=x: f.advance(x))
+            fine_tune, x = ours(gate, d_in, d_sae, BATCH, "cuda", name), torch.randn(BATCH, d_in, device="cuda")
+            step = _ms(lambda f=fine_tune, x=x: f.advance(x))
             found[name] |= {
                 f"{gate_name}_step_ms": step,
                 f"{gate_name}_step_over_floor": step / floor,

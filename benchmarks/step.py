@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.gate import rational
 from benchmarks.timing import Goal, alternate, row
-from rsae.arms import EVERYTHING
+from rsae.arms import EVERYTHING, Precision
 from rsae.gates.base import Gate
 from rsae.gates.relu import ReLU
 from rsae.sae import SAE
@@ -18,11 +18,18 @@ STEPS = 1  # in a round
 OPTIONAL = "dictionary_learning"
 
 
-def ours(gate: Gate, d_in: int = D_IN, d_sae: int = D_SAE, batch: int = BATCH, device: str = "cpu") -> _Run:
+def ours(
+    gate: Gate,
+    d_in: int = D_IN,
+    d_sae: int = D_SAE,
+    batch: int = BATCH,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+) -> _Run:
     """A fine-tune of a random SAE, with whatever the product does in a step."""
     W_dec = torch.nn.functional.normalize(torch.randn(d_sae, d_in), dim=1)
     sae = SAE(W_dec.T.contiguous(), torch.zeros(d_sae), W_dec, torch.zeros(d_in), gate).to(device)
-    settings = Settings(10**9, batch, lr=1e-5, slow_lr=1e-6, decay_share=0.2, l1_coefficient=0.1)
+    settings = Settings(10**9, batch, lr=1e-5, slow_lr=1e-6, decay_share=0.2, l1_coefficient=0.1, precision=precision)
     return _Run(sae, settings, EVERYTHING, ALONE)
 
 

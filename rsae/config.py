@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from rsae.arms import Kind, Objective, arms
+from rsae.arms import Kind, Objective, Precision, arms
 from rsae.sources import Site, Size, Source, TeacherSource, Text
 from rsae.strict import NAME, Name, Positive, Rate, Share, Strict
 
@@ -175,6 +175,7 @@ class Finetune(Strict):
     decay_share: Share = 0.2
     reuse: bool = True  # false: steps · batch distinct tokens are cached, and none is seen twice
     objective: Objective = "paper"  # of arms that do not bring their own
+    precision: Precision = "fp32"  # of matrix products on a GPU; see rsae.precision
 
 
 class Gate(Strict):

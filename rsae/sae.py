@@ -15,6 +15,7 @@ from rsae import refine as refinements
 from rsae.files import SEAL, reading, replacing, sealed, sha256, short, unsealed
 from rsae.gates.base import Gate
 from rsae.gates.restore import restore
+from rsae.precision import exact
 from rsae.refine.base import Refinement
 
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
@@ -133,7 +134,8 @@ class SAE(nn.Module):
     def refined(self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """The refinement's codes, from the gate's codes ``z0``."""
         assert self.refine is not None
-        return self.refine(self.normalised(x) - self.b_dec, z0, self.W_dec)
+        with exact(x.device.type):
+            return self.refine(self.normalised(x) - self.b_dec, z0.float(), self.W_dec)
 
     def proposed(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
         """The codes from which a refinement with a ``cut`` keeps the strong ones."""

@@ -137,7 +137,14 @@ def upgrade(
     }
     if steps:
         price = own_coefficient(teacher, calibration.chunks) if l1_coefficient is None else l1_coefficient
-        same = {"steps": steps, "batch": batch, "slow_lr": 1e-3, "decay_share": 0.2, "objective": "own"}
+        same = {
+            "steps": steps,
+            "batch": batch,
+            "slow_lr": 1e-3,
+            "decay_share": 0.2,
+            "objective": "own",
+            "precision": "tf32",
+        }
         by_rate = [{**same, "lr": lr, "l1_coefficient": price} for lr in lrs]
         grids = {"teacher_ft": by_rate, arm.name: by_rate}
         if arm.objective == "error":  # the encoder's weights do not move: no price of theirs has a say

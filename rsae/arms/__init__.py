@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 Kind = Literal["relu", "jumprelu", "topk"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Objective = Literal["paper", "weighed", "own", "error"]  # see rsae.upgrade.objectives
+Precision = Literal["fp32", "tf32", "bf16"]  # see rsae.precision
 EVERYTHING = ("W_", "b_", "gate.", "refine.")
 
 

@@ -164,6 +164,7 @@ class Upgrades(Sources):
                 "decay_share": budget.decay_share,
                 "l1_coefficient": chosen("l1_coefficient", entry.l1_coefficient),
                 "objective": spec.objective or budget.objective,
+                "precision": budget.precision,
             },
             spec.module,
         )
@@ -179,7 +180,7 @@ class Upgrades(Sources):
         grid = pick("grid of the arm", arm, entry.grids)
         job = self.finetune(host, teacher, arm, [seed])
         tuning, out = self.read(host, teacher, "tuning"), self.tuning_file(host, teacher, arm)
-        kept = ("definition", "kind", "steps", "batch", "slow_lr", "decay_share", "objective")
+        kept = ("definition", "kind", "steps", "batch", "slow_lr", "decay_share", "objective", "precision")
         return Job(
             "tune_arm",
             [*(f for f in job.inputs if f != out), tuning],
@@ -204,7 +205,7 @@ class Upgrades(Sources):
         seed = self.suite.seeds[0]
         job = self.finetune(host, teacher, "rsae", [seed])
         tuning = self.read(host, teacher, "tuning")
-        kept = ("steps", "batch", "slow_lr", "decay_share", "objective")
+        kept = ("steps", "batch", "slow_lr", "decay_share", "objective", "precision")
         return Job(
             "tune",
             [*job.inputs, tuning],

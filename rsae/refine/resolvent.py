@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from rsae.precision import exact
 from rsae.refine.base import Refinement
 
 BLOCK = 1 << 24  # numbers in one gathered block, at most: bounds the memory whatever the support's size
@@ -94,9 +95,10 @@ class Solve(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         x, z0, W_dec, rho, z = ctx.saved_tensors
         w = torch.zeros_like(z)
-        for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
-            _, A = _system(W_dec, rho, index, inside)
-            _scatter(w, rows, index, inside, _solve(A, grads[0][rows[:, None], index] * inside))
+        with exact(x.device.type):  # the forward pass is guarded by whoever calls it
+            for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
+                _, A = _system(W_dec, rho, index, inside)
+                _scatter(w, rows, index, inside, _solve(A, grads[0][rows[:, None], index] * inside))
         pulled = w @ W_dec
         d_W_dec = w.T @ (x - z @ W_dec) - z.T @ pulled
         return pulled, rho * w, d_W_dec, (w * (z0 - z)).sum(0), None

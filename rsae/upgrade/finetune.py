@@ -10,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsae import shuffle
-from rsae.arms import EVERYTHING, Objective
+from rsae.arms import EVERYTHING, Objective, Precision
 from rsae.checkpoint import Checkpoint
 from rsae.gates import kernels
 from rsae.gates.rational import Rational
+from rsae.precision import forward, training
 from rsae.progress import progress
 from rsae.sae import SAE
 from rsae.shards import Shards
@@ -34,6 +35,7 @@ class Settings(NamedTuple):
     decay_share: float  # last part of the steps, over which the rates fall linearly to 0
     l1_coefficient: float  # λ, the price of sparsity; of L0 where the objective says so
     objective: Objective = "paper"
+    precision: Precision = "fp32"  # of matrix products, on a GPU; see rsae.precision
 
 
 class Outcome(NamedTuple):
@@ -75,7 +77,7 @@ def finetune(
         raise ValueError(f"{len(data)} activations are fewer than one batch of {settings.batch}")
     group.take(sae)
     run = _Run(sae, settings, trains, group)
-    with checkpoint.watching() if checkpoint else nullcontext():
+    with checkpoint.watching() if checkpoint else nullcontext(), training(settings.precision):
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
         stream = shuffle.batches(data, settings.batch, seed, run.step, device=sae.W_enc.device)
@@ -149,7 +151,8 @@ class _Run:
     def _accumulate(self, x: Tensor, look: bool) -> list[tuple[float, float]]:
         found, mine = [], self.group.rows(x)
         for part in mine.split(-(-len(mine) // self.parts)):
-            loss, z = objectives.loss(self.sae, part, self.settings.objective, self.settings.l1_coefficient)
+            with forward(self.settings.precision, part.device.type):
+                loss, z = objectives.loss(self.sae, part, self.settings.objective, self.settings.l1_coefficient)
             loss = loss * (len(part) / len(x))
             loss.backward()
             if look:

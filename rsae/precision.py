@@ -1,0 +1,43 @@
+"""How exactly matrix products are computed. Weights, gates, sums and optimiser stay in fp32 whatever is chosen."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
+
+import torch
+
+from rsae.arms import Precision
+
+
+@contextmanager
+def training(precision: Precision) -> Iterator[None]:
+    """While weights are trained: fp32 products on a CUDA device through TF32, unless ``fp32`` is asked for.
+
+    TF32 keeps 10 of 23 bits of each factor and sums in fp32. A CPU has no such thing, and computes the same bits as
+    ever.
+    """
+    with _products("ieee" if precision == "fp32" else "tf32"):
+        yield
+
+
+def forward(precision: Precision, device: str) -> AbstractContextManager[None]:
+    """The forward pass of a step: under ``bf16`` its products read bfloat16 copies of weights and activations."""
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def exact(device: str) -> Iterator[None]:
+    """fp32 products whatever is around: for systems of equations, whose solutions magnify rounding."""
+    with torch.autocast(device, enabled=False), _products("ieee"):
+        yield
+
+
+@contextmanager
+def _products(kind: Literal["ieee", "tf32"]) -> Iterator[None]:
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = kind
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before

@@ -1,0 +1,119 @@
+"""Products in fewer bits: what they may touch, and what they must not."""
+
+import pytest
+import torch
+
+from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.rational import Rational
+from rsae.gates.relu import ReLU
+from rsae.gates.topk import TopK
+from rsae.precision import exact, forward, training
+from rsae.rational import targets
+from rsae.rational.minimax import minimax
+from rsae.rational.safe_pade import from_fit
+from rsae.upgrade.finetune import Settings, finetune
+from rsae.upgrade.refined import with_rho
+
+D_SAE = 32
+BF16 = 2.0**-8  # spacing of bfloat16 just above 1
+
+
+def settings(precision, **other):
+    base = {"steps": 60, "batch": 64, "lr": 3e-3, "slow_lr": 1e-3, "decay_share": 0.2, "l1_coefficient": 0.05}
+    return Settings(**{**base, "precision": precision, **other})
+
+
+def gates():
+    form = from_fit(minimax(targets.relu(), 3, 2))
+    return {
+        "relu": ReLU(),
+        "jumprelu": JumpReLU(torch.linspace(0.2, 0.6, D_SAE)),
+        "topk": TopK(4),
+        "rational": Rational(form, torch.full((1,), 4.0), torch.full((1,), 4.0)),
+    }
+
+
+def error(sae, x):
+    with torch.no_grad():
+        return float((x - sae.decode(sae.encode(x))).square().sum(1).mean())
+
+
+@pytest.fixture
+def x():
+    return torch.randn(512, 8, generator=torch.Generator().manual_seed(3))
+
+
+def flag():
+    return torch.backends.cuda.matmul.fp32_precision
+
+
+def test_flags_are_set_for_as_long_as_they_are_wanted():
+    before = flag()
+    with pytest.raises(KeyError), training("tf32"):
+        assert flag() == "tf32"
+        with exact("cpu"):
+            assert flag() == "ieee"
+        assert flag() == "tf32"
+        raise KeyError
+    assert flag() == before
+    with training("bf16"):
+        assert flag() == "tf32"  # what no autocast reaches, such as the products of a gradient
+    with training("fp32"):
+        assert flag() == "ieee"
+
+
+def test_bf16_rounds_products_and_exact_undoes_it():
+    a = torch.tensor([[1 + BF16 / 4]])  # between two numbers of bfloat16
+    with forward("bf16", "cpu"):
+        assert float(a @ torch.eye(1)) == 1.0
+        with exact("cpu"):
+            assert float(a @ torch.eye(1)) == 1 + BF16 / 4
+    for precision in ("fp32", "tf32"):
+        with forward(precision, "cpu"):
+            assert float(a @ torch.eye(1)) == 1 + BF16 / 4
+
+
+@pytest.mark.parametrize("name", gates())
+def test_bf16_trains_as_far_as_fp32(make_sae, x, name):
+    trained = {}
+    for precision in ("fp32", "bf16"):
+        trained[precision] = make_sae(gates()[name])
+        finetune(trained[precision], x, settings(precision), seed=0)
+        assert all(p.dtype == torch.float32 for p in trained[precision].parameters())
+    before, reached = error(make_sae(gates()[name]), x), {k: error(s, x) for k, s in trained.items()}
+    assert reached["fp32"] < 0.9 * before
+    assert reached["bf16"] == pytest.approx(reached["fp32"], rel=0.02)
+    assert not torch.equal(trained["bf16"].W_dec, trained["fp32"].W_dec)
+
+
+def test_a_step_smaller_than_bf16_can_hold_is_not_lost(make_sae, x):
+    sae = make_sae(ReLU())
+    before = sae.W_dec.detach().clone()
+    finetune(sae, x, settings("bf16", steps=20, lr=1e-6, decay_share=0.05), seed=0)
+    moved = (sae.W_dec.detach() - before).abs()
+    assert 0 < float(moved.max()) < BF16 * float(before.abs().max()) / 10
+
+
+def test_tf32_changes_no_bit_on_a_cpu(make_sae, x):
+    ends = []
+    for precision in ("fp32", "tf32"):
+        sae = make_sae(TopK(4))
+        finetune(sae, x, settings(precision), seed=0)
+        ends.append(sae.W_enc.detach())
+    assert torch.equal(*ends)
+
+
+def test_a_refinement_solves_in_fp32(make_sae, x):
+    """Codes proposed under bf16 are as good a solution of their equations as any: checked against float64."""
+    sae = with_rho(make_sae(TopK(4)), 1e-3, rectify=False)
+    with torch.no_grad(), forward("bf16", "cpu"):
+        z0 = sae.gate(sae.preactivations(x))
+        assert z0.dtype == torch.bfloat16
+        z = sae.refined(x, z0)
+    assert z.dtype == torch.float32
+    W, rho = sae.W_dec.detach().double(), sae.refine.log_rho.detach().double().exp()
+    for token in range(20):
+        S = z0[token].nonzero()[:, 0]
+        right = W[S] @ (x[token] - sae.b_dec.detach()).double() + rho[S] * z0[token, S].double()
+        expected = torch.linalg.solve(W[S] @ W[S].T + torch.diag(rho[S]), right)
+        torch.testing.assert_close(z[token, S].double(), expected, atol=1e-3, rtol=1e-3)
