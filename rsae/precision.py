@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -20,7 +20,7 @@ def training(precision: Precision) -> Iterator[None]:
         yield
 
 
-def forward(precision: Precision, device: str) -> AbstractContextManager[None]:
+def forward(precision: Precision, device: str) -> AbstractContextManager[Any]:
     """The forward pass of a step: under ``bf16`` its products read bfloat16 copies of weights and activations."""
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
 

@@ -41,7 +41,7 @@ LAYERS = [
         "rsae.provenance",
         "rsae.checkpoint",
     ],
-    ["rsae.docstrings", "rsae.device"],
+    ["rsae.docstrings", "rsae.device", "rsae.precision"],
     ["rsae.hub", "rsae.locks", "rsae.receipts", "rsae.registry", "rsae.sources", "rsae.texts", "rsae.config"],
     ["rsae.estimates"],
     ["rsae.rational"],

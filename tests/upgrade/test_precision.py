@@ -11,6 +11,7 @@ from rsae.precision import exact, forward, training
 from rsae.rational import targets
 from rsae.rational.minimax import minimax
 from rsae.rational.safe_pade import from_fit
+from rsae.refine.resolvent import Resolvent
 from rsae.upgrade.finetune import Settings, finetune
 from rsae.upgrade.refined import with_rho
 
@@ -111,6 +112,7 @@ def test_a_refinement_solves_in_fp32(make_sae, x):
         assert z0.dtype == torch.bfloat16
         z = sae.refined(x, z0)
     assert z.dtype == torch.float32
+    assert isinstance(sae.refine, Resolvent)
     W, rho = sae.W_dec.detach().double(), sae.refine.log_rho.detach().double().exp()
     for token in range(20):
         S = z0[token].nonzero()[:, 0]
