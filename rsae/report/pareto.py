@@ -26,9 +26,13 @@ class Front(NamedTuple):
     l0: Float[np.ndarray, "n_point draws"]
     value: dict[str, Float[np.ndarray, "n_point draws"]]  # by metric
 
+    def within(self, l0: Float[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
+        """``l0``, or the front's end where that comes first."""
+        return np.clip(l0, self.l0.min(0), self.l0.max(0))
+
     def covers(self, l0: Float[np.ndarray, " draws"]) -> bool:
-        """Whether ``l0`` lies between the sparsest and the densest point, in every resample."""
-        return bool(((self.l0.min(0) <= l0) & (l0 <= self.l0.max(0))).all())
+        """Whether ``l0`` lies between the sparsest and the densest point, or ties with either, in every resample."""
+        return bool((np.abs(self.within(l0) - l0) <= RELATIVE["l0"] * l0).all())
 
 
 def front(pairs: Sequence[Pair], arm: str, support: str = "hard") -> Front:
@@ -41,13 +45,14 @@ def front(pairs: Sequence[Pair], arm: str, support: str = "hard") -> Front:
 
 
 def at(found: Front, metric: str, l0: Float[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
-    """The front's value at ``l0``, piecewise linear in log l0, resample by resample.
+    """The front's value at ``l0``, piecewise linear in log l0, resample by resample; at an end, the end's own value.
 
     Where a front is convex in log l0, as error fronts are, a chord lies above it: interpolation
     can only make the interpolated arm look worse.
 
     Raises:
-        ValueError: ``l0`` leaves the range of the points in a resample; nothing is extrapolated.
+        ValueError: ``l0`` leaves the range of the points in a resample, by more than what counts as the same l0;
+            nothing is extrapolated.
     """
     if not found.covers(l0):
         raise ValueError(
@@ -75,6 +80,7 @@ class Matched(NamedTuple):
     setting: str  # of the control's point
     l0: float
     control: float
+    arm_l0: float = np.nan  # where the arm is taken: at ``l0``, or at an end of its front that ties with it
     value: float = np.nan  # the arm's, interpolated; NaN where the l0 is outside its range
     difference: float = np.nan
     ci_low: float = np.nan
@@ -96,6 +102,7 @@ def matched(name: str, control: Front, arms: dict[str, Front]) -> list[Matched]:
                     difference = value - reference
                     low, high = interval(difference[0], difference[1:])
                     row = row._replace(
+                        arm_l0=float(found.within(control.l0[i])[0]),
                         value=float(value[0]), difference=float(difference[0]), ci_low=low, ci_high=high,
                         p=normal_p(difference[0], difference[1:].std()), verdict="",
                     )  # fmt: skip

@@ -23,7 +23,8 @@ MATCHED = """\
 ## At the same l0
 
 Every arm against `teacher_ft` at the l0 of each point of `teacher_ft`. The arm's value there is
-interpolated between its own points, linearly in log l0; `outside`: its points do not reach so far, and nothing is
+interpolated between its own points, linearly in log l0. An end of its front that is at most 1% off, what counts as the
+same l0 in every table, is taken as it is (its l0 is shown); `outside`: its points do not reach so far, and nothing is
 extrapolated. Brackets: 95% interval, bootstrap over test documents and seeds; a win or a loss is significant at
 5% after Holm's adjustment over the front's table and at least 1% of mse and fvu, 2% of delta CE.
 """
@@ -81,11 +82,22 @@ def _points(name: str, arm: str, front: pareto.Front) -> list[dict[str, object]]
 
 
 def _compared(rows: Sequence[pareto.Matched]) -> str:
-    header = ("front", "arm", "metric", "l0", "teacher_ft", "arm's", "difference", "95% interval", "verdict")
+    header = (
+        "front",
+        "arm",
+        "metric",
+        "l0",
+        "arm's l0",
+        "teacher_ft",
+        "arm's",
+        "difference",
+        "95% interval",
+        "verdict",
+    )
     return markdown(
         [
             [
-                r.front, r.arm, r.metric, r.l0, r.control, r.value,
+                r.front, r.arm, r.metric, r.l0, r.arm_l0, r.control, r.value,
                 "" if np.isnan(r.difference) else f"{100 * r.difference / r.control:+.1f}%",
                 "" if np.isnan(r.difference) else
                 f"[{100 * r.ci_low / r.control:+.1f}%, {100 * r.ci_high / r.control:+.1f}%]",

@@ -38,12 +38,19 @@ def test_each_resample_is_interpolated_between_its_own_points():
     assert pareto.at(found, "mse_sum", np.array([16.0, 32.0])) == pytest.approx([np.log(16), 10 * np.log(16)])
 
 
-@pytest.mark.parametrize("l0", [7.9, 64.1])
+@pytest.mark.parametrize("l0", [7.9, 64.7])  # more than 1% off
 def test_nothing_is_extrapolated(l0):
     with pytest.raises(ValueError, match=r"outside 8 to 64.*nothing is extrapolated"):
         pareto.at(front(L0), "mse_sum", np.full(4, l0))
     once = np.array([16.0, 16.0, l0, 16.0])  # in a single resample
     assert not front(L0).covers(once)
+
+
+@pytest.mark.parametrize(("l0", "value"), [(7.95, np.log(8)), (64.5, np.log(64)), (16.0, np.log(16))])
+def test_an_end_that_ties_in_l0_is_taken_as_it_is(l0, value):
+    found = front(np.log(L0))
+    assert pareto.at(found, "mse_sum", np.full(4, l0)) == pytest.approx(np.full(4, value))
+    assert found.within(np.full(4, l0)) == pytest.approx(np.full(4, np.exp(value)))
 
 
 def test_dominated_points_are_marked():
