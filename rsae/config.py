@@ -176,6 +176,7 @@ class Finetune(Strict):
     reuse: bool = True  # false: steps · batch distinct tokens are cached, and none is seen twice
     objective: Objective = "paper"  # of arms that do not bring their own
     precision: Precision = "fp32"  # of matrix products on a GPU; see rsae.precision
+    pool_gib: Positive = 8  # of activations in memory: where all fit they are read once, else in chapters of half of it
 
 
 class Gate(Strict):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 FP32 = 4
 BYTES = {"float16": 2, "float32": FP32}
 ALIVE = 6  # [batch, d_sae] tensors that a training step holds at once
-POOL = 8 << 30  # bytes of activations that a fine-tune holds, at most
+GIB = 1 << 30
 LOGITS = 4 << 30  # bytes: four batches of logits, each at most 1 GiB (see rsae.evaluate.downstream)
 ROWS = 32  # of the host's context in one forward pass
 
@@ -24,6 +24,7 @@ class Shape(NamedTuple):
     n_tuned: int
     steps: int
     batch: int
+    pool: int  # bytes of activations that a fine-tune holds, at most
 
     @property
     def weights(self) -> int:
@@ -69,7 +70,7 @@ class Shape(NamedTuple):
     @property
     def memory(self) -> int:
         """Largest main memory of any stage, where the device is the CPU: a fine-tune holds activations, or a pool."""
-        cached = min(self.tokens["finetune"] * self.d_in * self.bytes_per_number, POOL)
+        cached = min(self.tokens["finetune"] * self.d_in * self.bytes_per_number, self.pool)
         return max(self.training + cached, self.harvesting, self.evaluating)
 
     def seconds(self, rate: float) -> float:

@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae.estimates import POOL
 from rsae.shards import Shards
 
 
-def resident(shards: Shards, pool: int = POOL) -> Tensor | Shards:
+def resident(shards: Shards, pool: int) -> Tensor | Shards:
     """All rows [n_tok, d_in] where they fit into ``pool`` bytes, so that they are read once; else the shards."""
     fits = shards.n_tok * shards.row_bytes <= pool
     return torch.from_numpy(shards.activations(range(len(shards.groups)))) if fits else shards
@@ -31,14 +30,15 @@ def batches(
     batch: int,
     seed: int,
     start: int = 0,
-    pool: int = POOL,
+    pool: int = 0,
     device: torch.device | None = None,
 ) -> Iterator[Float[Tensor, "batch d_in"]]:
     """Full batches in fp32 from the ``start``-th on, without end; each pass over the rows is in a new order.
 
-    They are on ``device``, if one is given. Rows in memory are permuted as a whole. From shards, a pass permutes the
-    row groups and cuts them into chapters of half of ``pool`` bytes; one chapter is read while batches are drawn from
-    all rows of the one before. What is left of a chapter and fills no batch is left out of that pass.
+    They are on ``device``, if one is given. Rows in memory are permuted as a whole, and need no ``pool``. From shards,
+    a pass permutes the row groups and cuts them into chapters of half of ``pool`` bytes; one chapter is read while
+    batches are drawn from all rows of the one before. What is left of a chapter and fills no batch is left out of that
+    pass.
 
     Raises:
         ValueError: a chapter would hold less than one batch, or than two row groups.

@@ -75,7 +75,7 @@ def test_sizes_without_reuse_are_those_of_the_arithmetic():
     found = {}
     for pair in ("gpt2-small/relu", "gemma-2-2b/topk"):
         entry = settings["pairs"][pair]
-        shape: Any = _shape(settings["hosts"][entry["host"]], entry, 22000, 4096)
+        shape: Any = _shape(settings["hosts"][entry["host"]], entry, 22000, 4096, 24)
         found[pair] = shape.without_reuse
         assert shape.tokens["finetune"] == 4_000_000
         assert shape.device < 24e9

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rsae.estimates import BYTES, Shape
+from rsae.estimates import BYTES, GIB, Shape
 from rsae.locks import Lock
 from rsae.plan.job import CONFIG, Job
 from rsae.plan.places import Places
@@ -108,7 +108,7 @@ class Sources(Places):
             }
             for h, t in self.pairs()
         }
-        budget = self.suite.finetune.model_dump(include={"steps", "batch"})
+        budget = self.suite.finetune.model_dump(include={"steps", "batch", "pool_gib"})
         settings = {"suite": self.suite.smoke_of or self.name, "hosts": hosts, "pairs": pairs, **budget}
         return Job("preflight", [], {"out": self.preflight_file()}, settings)
 
@@ -134,6 +134,7 @@ class Sources(Places):
             n_tuned=sum(self.arm(host, teacher, arm).tuned for arm, _ in cells),
             steps=self.suite.finetune.steps,
             batch=self.suite.finetune.batch,
+            pool=self.suite.finetune.pool_gib * GIB,
         )
 
     def preflight_made_by(self) -> str:

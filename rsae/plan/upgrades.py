@@ -165,6 +165,7 @@ class Upgrades(Sources):
                 "l1_coefficient": chosen("l1_coefficient", entry.l1_coefficient),
                 "objective": spec.objective or budget.objective,
                 "precision": budget.precision,
+                "pool_gib": budget.pool_gib,
             },
             spec.module,
         )
@@ -180,7 +181,7 @@ class Upgrades(Sources):
         grid = pick("grid of the arm", arm, entry.grids)
         job = self.finetune(host, teacher, arm, [seed])
         tuning, out = self.read(host, teacher, "tuning"), self.tuning_file(host, teacher, arm)
-        kept = ("definition", "kind", "steps", "batch", "slow_lr", "decay_share", "objective", "precision")
+        kept = ("definition", "kind", "steps", "batch", "slow_lr", "decay_share", "objective", "precision", "pool_gib")
         return Job(
             "tune_arm",
             [*(f for f in job.inputs if f != out), tuning],
@@ -205,7 +206,7 @@ class Upgrades(Sources):
         seed = self.suite.seeds[0]
         job = self.finetune(host, teacher, "rsae", [seed])
         tuning = self.read(host, teacher, "tuning")
-        kept = ("steps", "batch", "slow_lr", "decay_share", "objective", "precision")
+        kept = ("steps", "batch", "slow_lr", "decay_share", "objective", "precision", "pool_gib")
         return Job(
             "tune",
             [*job.inputs, tuning],

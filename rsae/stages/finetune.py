@@ -9,6 +9,7 @@ import torch
 
 from rsae.arms import Kind, arms
 from rsae.checkpoint import Checkpoint, until_done
+from rsae.estimates import GIB
 from rsae.files import digest, read_sealed, sealed, sha256, write_json
 from rsae.provenance import code_digest
 from rsae.sae import WEIGHTS
@@ -51,11 +52,11 @@ def run(
     shards = Shards(activations)
     if shards.d_in != source.d_in:
         raise ValueError(f"{activations} has d_in={shards.d_in}, the SAE {start} has {source.d_in}; wrong hook?")
-    data = resident(shards)
     if tuning is not None:
         chosen = read_sealed(tuning)["chosen"]
         budget |= {name: chosen[name] for name in takes}
     settings, spec = Settings(**budget), arms(kind)[definition]
+    data = resident(shards, settings.pool_gib * GIB)
     made_from = {
         "settings": settings._asdict(),
         "arm": spec.name,

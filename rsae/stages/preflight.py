@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from rsae import hub
 from rsae.device import device, named
-from rsae.estimates import BYTES, Shape
+from rsae.estimates import BYTES, GIB, Shape
 from rsae.files import write_json
 from rsae.stages.fetch import wanted
 
@@ -28,6 +28,7 @@ def run(
     pairs: Mapping[str, Mapping[str, Any]],
     steps: int,
     batch: int,
+    pool_gib: int,
 ) -> None:
     """Print the table of all pairs; write which of them are not run, and why.
 
@@ -42,7 +43,7 @@ def run(
     seen: set[str] = set()
     for name, pair in pairs.items():
         host = hosts[pair["host"]]
-        shape = _shape(host, pair, steps, batch)
+        shape = _shape(host, pair, steps, batch, pool_gib)
         about = {
             "host": 0 if shape is None else 2 * shape.parameters,
             "teacher": 0 if shape is None else 4 * shape.weights,
@@ -59,7 +60,7 @@ def run(
         seen.add(pair["address"])
         if name not in not_run and memory < shape.memory:
             not_run[name] = (
-                f"needs {_gb(shape.memory)} of memory, this machine has {_gb(memory)}; lower `tokens` or d_sae"
+                f"needs {_gb(shape.memory)} of memory, this machine has {_gb(memory)}; lower `pool_gib` or `tokens`"
             )
         if name not in not_run and accelerator is not None and accelerator < shape.device:
             not_run[name] = (
@@ -142,7 +143,7 @@ def _names(source: Mapping[str, Any], what: str, known: list[str]) -> list[str]:
         return []
 
 
-def _shape(host: Mapping[str, Any], pair: Mapping[str, Any], steps: int, batch: int) -> Shape | None:
+def _shape(host: Mapping[str, Any], pair: Mapping[str, Any], steps: int, batch: int, pool_gib: int) -> Shape | None:
     """From the host's own config where it is at hand, else from ``size``; None where neither says enough."""
     size = _own_size(host) or host["size"]
     if size is None or pair["d_sae"] is None:
@@ -159,6 +160,7 @@ def _shape(host: Mapping[str, Any], pair: Mapping[str, Any], steps: int, batch: 
         pair["n_tuned"],
         steps,
         batch,
+        pool_gib * GIB,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from rsae.arms import EVERYTHING
+from rsae.estimates import GIB
 from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.shuffle import resident
@@ -24,7 +25,7 @@ class Trials:
     ) -> None:
         self.teacher = load(teacher)
         self.threshold = Threshold(self.teacher, threshold)
-        self.data = resident(Shards(activations))
+        self.data = resident(Shards(activations), fixed["pool_gib"] * GIB)
         self.held_out = list(chunks(Shards(tuning)))
         self.order_seed, self.fixed = order_seed, fixed
 

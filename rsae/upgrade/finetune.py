@@ -12,6 +12,7 @@ from torch import Tensor
 from rsae import shuffle
 from rsae.arms import EVERYTHING, Objective, Precision
 from rsae.checkpoint import Checkpoint
+from rsae.estimates import GIB
 from rsae.gates import kernels
 from rsae.gates.rational import Rational
 from rsae.precision import forward, training
@@ -36,6 +37,7 @@ class Settings(NamedTuple):
     l1_coefficient: float  # λ, the price of sparsity; of L0 where the objective says so
     objective: Objective = "paper"
     precision: Precision = "fp32"  # of matrix products, on a GPU; see rsae.precision
+    pool_gib: int = 8  # of activations in memory at once; the order of what is more depends on it
 
 
 class Outcome(NamedTuple):
@@ -80,7 +82,8 @@ def finetune(
     with checkpoint.watching() if checkpoint else nullcontext(), training(settings.precision):
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
-        stream = shuffle.batches(data, settings.batch, seed, run.step, device=sae.W_enc.device)
+        pool, where = settings.pool_gib * GIB, sae.W_enc.device
+        stream = shuffle.batches(data, settings.batch, seed, run.step, pool, where)
         for _ in progress(range(run.step, settings.steps), settings.steps - run.step, what):
             run.advance(next(stream))
             if checkpoint and group.any(checkpoint.due or run.step == settings.steps):
