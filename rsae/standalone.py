@@ -21,32 +21,32 @@ class SAE:
         h = (x - self.w["b_dec"] * self.cfg["apply_b_dec_to_input"]) @ self.w["W_enc"] + self.w["b_enc"]
         z = self.gate(self.cfg.get("gate") or self.cfg, h)
         z = self.refine(self.cfg["refinement"], x - self.w["b_dec"], z) if self.cfg.get("refinement") else z
-        eps = self.cfg.get("support_eps", 0.0) * (codes == "hard")
-        return torch.where(abs(z) * self.w["W_dec"].norm(dim=1) > eps, z, 0.0) if eps else z
+        return z * (abs(z) * self.w["W_dec"].norm(dim=1) > self.cfg.get("support_eps", 0.0) * (codes == "hard"))
 
     def decode(self, z, x):
         """In the unit of ``x``, which gives mean and std back where the input was normalised."""
-        x_hat = z @ self.w["W_dec"] + self.w["b_dec"]
-        return x_hat * x.std(1, keepdim=True) + x.mean(1, True) if self.normed else x_hat
+        std, mean = (x.std(1, keepdim=True), x.mean(1, True)) if self.normed else (1, 0)
+        return (z @ self.w["W_dec"] + self.w["b_dec"]) * std + mean
 
     def gate(self, cfg, h, at=""):
         """Codes from pre-activations, by the gate that ``cfg`` describes; its tensors' names begin with ``at``."""
-        part = {name: self.gate(cfg[name], h, f"{at}{name}.") for name in ("base", "curve") if name in cfg}
+        part = {n: self.gate(inner, h, f"{at}{n}.") for n, inner in cfg.items() if n[:5] in ("base", "curve")}
         w = {k.removeprefix(at): v for k, v in self.w.items() if k.startswith(at)}
-        if cfg["architecture"] in ("standard", "jumprelu"):
-            return torch.where(h > w.get("threshold", h.new_zeros(1)).relu(), h, 0.0)  # type: ignore[union-attr]
-        if cfg["architecture"] == "topk":
-            return torch.zeros_like(h).scatter(1, h.topk(cfg["k"]).indices, 1.0) * h.relu()
-        if cfg["architecture"] == "rescaled":
-            return part["base"] * w["log_scale"].exp()
-        if cfg["architecture"] == "supported":
-            return (part["base"] + torch.where(part["base"] != 0, part["curve"] - h, 0.0)).relu()
-        if cfg["architecture"] == "polynomial":
-            return sum(c * h**i for i, c in enumerate(w["coefficients"]))
-        t = h / w["c_in"]  # the paper's: C_out · P(u) / (1 + |A(u)|) at u = h / C_in - center
-        u = ((t.clamp(-1, 1) if cfg["tail"] else t) - cfg["center"]).double()
+        return {
+            "standard": lambda: h.relu(),
+            "jumprelu": lambda: torch.where(h > w["threshold"].relu(), h, 0.0),
+            "topk": lambda: torch.zeros_like(h).scatter(1, h.topk(cfg["k"]).indices, 1.0) * h.relu(),
+            "rescaled": lambda: part["base"] * w["log_scale"].exp(),
+            "supported": lambda: (part["base"] + torch.where(part["base"] != 0, part["curve"] - h, 0.0)).relu(),
+            "mixture": lambda: sum(s * part[f"curve_{m}"] for m, s in enumerate(w["logits"].softmax(1).T)),
+            "polynomial": lambda: sum(c * h**i for i, c in enumerate(w["coefficients"])),
+            "rsae": lambda: self.rational(cfg, w, h / w["c_in"]).to(h.dtype),
+        }[cfg["architecture"]]()
+
+    def rational(self, cfg, w, t):  # the paper's: C_out · P(u) / (1 + |A(u)|) at u = t - center, t = h / C_in
+        u = (t.clamp(-1, 1) if cfg["tail"] else t).double() - cfg["center"]
         P, A = (sum(c * u**i for i, c in enumerate(w[name])) for name in ("num", "den"))
-        return (w["c_out"] * (P / (1 + abs(A)) + ((t - 1).relu() if cfg["tail"] else 0))).to(h.dtype)
+        return w["c_out"] * (P / (1 + abs(A)) + ((t - 1).relu() if cfg["tail"] else 0))
 
     def refine(self, cfg, x, z0):
         """(D_S D_Sᵀ + rho) z = D_S x + rho z0, D the decoder's rows, on the support of ``z0``."""

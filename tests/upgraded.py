@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.mixture import Mixture
 from rsae.gates.polynomial import Polynomial
 from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
@@ -32,6 +33,10 @@ def rational(n_scales: int = 1, tail: bool = False) -> Rational:
     return Rational(FORM, 2 * scales(1)[:n_scales], scales(2)[:n_scales], tail)
 
 
+def mixture() -> Mixture:
+    return Mixture([rational(), Polynomial(torch.tensor([0.1, 0.9]))], torch.stack([scales(6), scales(7)], 1))
+
+
 PARTS = {  # gate, refinement, eps
     "rational": lambda: (rational(), None, 0.3),
     "rational per feature with tail": lambda: (rational(D_SAE, True), None, 0.3),
@@ -41,6 +46,7 @@ PARTS = {  # gate, refinement, eps
     "rescaled topk": lambda: (Rescaled(TopK(5), scales(3).log()), None, 0.0),
     "supported by jumprelu": lambda: (Supported(JumpReLU(scales(4)), identity_curve("rational")), None, 0.0),
     "supported by topk": lambda: (Supported(TopK(5), Polynomial(torch.tensor([0.1, 0.9]))), None, 0.0),
+    "supported by topk, mixture": lambda: (Supported(TopK(5), mixture()), None, 0.0),
     "relu, cut": lambda: (ReLU(), None, 0.4),
     "resolvent on relu": lambda: (ReLU(), Resolvent(scales(5).log()), 0.0),
     "resolvent on jumprelu": lambda: (JumpReLU(scales(4)), Resolvent(scales(5).log()), 0.0),

@@ -18,7 +18,7 @@ class Mixture(Gate):
 
     def __init__(self, curves: Sequence[Gate], logits: Float[Tensor, "d_sae n_curves"]) -> None:
         super().__init__()
-        if logits.shape[1] != len(curves):
+        if not curves or logits.shape[1] != len(curves):
             raise ValueError(f"{len(curves)} curves, logits for {logits.shape[1]}")
         self.curves = nn.ModuleList(curves)
         self.logits = nn.Parameter(logits.detach().float().clone())
@@ -29,6 +29,10 @@ class Mixture(Gate):
         for m, curve in enumerate(self.curves):
             mixed = mixed + share[:, m] * curve(h)
         return mixed
+
+    def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Mixture | None":
+        curves = [stretched for curve in self._gates() if (stretched := curve.stretched(norm)) is not None]
+        return Mixture(curves, self.logits) if len(curves) == len(self.curves) else None
 
     def tensors(self) -> dict[str, Tensor]:
         own = {f"curve_{m}.{k}": v for m, curve in enumerate(self._gates()) for k, v in curve.tensors().items()}

@@ -106,7 +106,7 @@ class ByFeature(Alone):
 
         def divide(name: str, module: nn.Module, mesh: DeviceMesh) -> None:
             for key, p in list(module.named_parameters(recurse=False)):
-                per_feature = key in FEATURES if module is sae else p.shape == (d_sae,)
+                per_feature = key in FEATURES if module is sae else p.shape[:1] == (d_sae,)
                 placement = Shard(FEATURES.get(key, 0)) if per_feature else Replicate()
                 module.register_parameter(key, nn.Parameter(distribute_tensor(p.detach(), mesh, [placement])))
 

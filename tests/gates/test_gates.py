@@ -79,6 +79,17 @@ def test_each_feature_mixes_the_curves_for_itself():
     assert gate(torch.tensor([[5.0, 5.0]])).tolist() == [[10.0, pytest.approx(0.75 * 10 + 0.25 * 1)]]
     with pytest.raises(ValueError, match="1 curves, logits for 2"):
         Mixture([double], logits)
+    with pytest.raises(ValueError, match="0 curves"):
+        Mixture([], torch.zeros(2, 0))
+
+
+def test_a_mixture_of_curves_that_stretch_stretches():
+    h, norm, logits = torch.linspace(-2, 3, 40).view(10, 4), torch.tensor([0.5, 1.0, 2.0, 3.0]), torch.randn(4, 2)
+    gate = Mixture([ReLU(), Rational(FORM, torch.ones(4), torch.ones(4))], logits)
+    stretched = gate.stretched(norm)
+    assert stretched is not None
+    torch.testing.assert_close(stretched(norm * h), norm * gate(h))
+    assert Mixture([ReLU(), Polynomial(torch.ones(3))], logits).stretched(norm) is None
 
 
 @pytest.mark.parametrize("curve", ["affine", "cubic", "rational"])

@@ -10,8 +10,11 @@ import torch
 from rsae.checkpoint import Checkpoint
 from rsae.gates.base import Gate
 from rsae.gates.jumprelu import JumpReLU
+from rsae.gates.mixture import Mixture
+from rsae.gates.polynomial import Polynomial
 from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
+from rsae.gates.supported import Supported
 from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
 from rsae.sae import SAE
@@ -29,6 +32,10 @@ def gates() -> dict[str, Gate]:
         "relu": ReLU(),
         "jumprelu": JumpReLU(torch.full((D_SAE,), 0.3)),
         "topk": TopK(4),
+        "codebook": Supported(
+            TopK(4),
+            Mixture([Polynomial(torch.tensor([0.1, 0.9])), ReLU()], torch.linspace(-1, 1, 2 * D_SAE).view(-1, 2)),
+        ),
         "rational": Rational(form, torch.full((D_SAE,), 5.0), torch.full((D_SAE,), 5.0)),
         "rational-scalar": Rational(form, torch.full((1,), 5.0), torch.full((1,), 5.0), tail=True),
     }
