@@ -1,4 +1,4 @@
-"""How exactly matrix products are computed. Weights, gates, sums and optimiser stay in fp32 whatever is chosen."""
+"""How exactly matrix products are computed. Weights, biases, gates, sums and optimiser stay in fp32."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -34,10 +34,13 @@ def exact(device: str) -> Iterator[None]:
 
 @contextmanager
 def _products(kind: Literal["ieee", "tf32"]) -> Iterator[None]:
-    matmul = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = kind
+    """On CUDA devices; a CPU's stay exact. While this holds, torch's older switches cannot be read."""
+    wanted = {torch.backends.cuda.matmul: kind, torch.backends.mkldnn.matmul: "ieee"}  # type: ignore[attr-defined]
+    before = {matmul: matmul.fp32_precision for matmul in wanted}
     try:
+        for matmul, precision in wanted.items():
+            matmul.fp32_precision = precision
         yield
     finally:
-        matmul.fp32_precision = before
+        for matmul, precision in before.items():
+            matmul.fp32_precision = precision

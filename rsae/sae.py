@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from rsae import refine as refinements
 from rsae.files import SEAL, reading, replacing, sealed, sha256, short, unsealed
 from rsae.gates.base import Gate
-from rsae.gates.restore import restore
-from rsae.precision import exact
+from rsae.gates.restore import restore, shapes
 from rsae.refine.base import Refinement
 
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
@@ -115,6 +114,10 @@ class SAE(nn.Module):
     def preactivations(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
         """h, in activation units."""
         x = self.normalised(x)
+        if torch.is_autocast_enabled(x.device.type):
+            # factors are rounded: of x as it stands, a large mean would leave little but its own digits
+            x = x - self.b_dec if self.apply_b_dec_to_input else x
+            return (x @ self.W_enc).float() + self.b_enc
         # (x - b_dec) W = x W - b_dec W: the bias is folded so that x is read once
         bias = self.b_enc - self.b_dec @ self.W_enc if self.apply_b_dec_to_input else self.b_enc
         return torch.addmm(bias, x, self.W_enc)
@@ -134,8 +137,7 @@ class SAE(nn.Module):
     def refined(self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """The refinement's codes, from the gate's codes ``z0``."""
         assert self.refine is not None
-        with exact(x.device.type):
-            return self.refine(self.normalised(x) - self.b_dec, z0.float(), self.W_dec)
+        return self.refine(self.normalised(x) - self.b_dec, z0, self.W_dec)
 
     def proposed(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_sae"]:
         """The codes from which a refinement with a ``cut`` keeps the strong ones."""
@@ -158,7 +160,9 @@ class SAE(nn.Module):
         Raises:
             ValueError: the input is normalised and ``x`` is not given.
         """
-        x_hat = torch.addmm(self.b_dec, z, self.W_dec)
+        # what is rounded under autocast is z and W_dec, not the bias that dwarfs them
+        rounded = torch.is_autocast_enabled(z.device.type)
+        x_hat = (z @ self.W_dec).float() + self.b_dec if rounded else torch.addmm(self.b_dec, z, self.W_dec)
         if self.normalize_activations == "none":
             return x_hat
         if x is None:
@@ -228,6 +232,7 @@ class SAE(nn.Module):
             if cfg.get("weights_sha256") not in (None, sha256(folder / WEIGHTS)):
                 raise ValueError(f"its bytes differ from `weights_sha256` in {CFG}")
         try:
+            _shaped(cfg, tensors)
             gate, refine = restored_parts(cfg, tensors)
             sae = cls(
                 *(tensors[name] for name in LINEAR),
@@ -246,6 +251,15 @@ class SAE(nn.Module):
                 f"SAE {folder}: weights are {sae.d_in} x {sae.d_sae}, {CFG} says {cfg.get('d_in')} x {cfg.get('d_sae')}"
             )
         return sae
+
+
+def _shaped(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError where a gate's or a refinement's tensor could only be spread over the features to fit."""
+    d_sae = tensors["W_enc"].shape[-1]
+    refined = refinements.shapes(cfg["refinement"], d_sae) if cfg.get("refinement") else {}
+    for name, shape in (shapes(cfg.get("gate") or cfg, d_sae) | refined).items():
+        if tuple(tensors[name].shape) != shape:
+            raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, expected {shape}")
 
 
 def described_parts(gate: Gate, refine: Refinement | None, eps: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from rsae.api import judge
 from rsae.api.candidates import Jury, estimate, prices, tuned, untuned
 from rsae.api.given import BLOCK, KINDS, activations_of, split, teacher_of
-from rsae.arms import arms
+from rsae.arms import Precision, arms
 from rsae.device import named
 from rsae.evaluate import verify
 from rsae.files import replacing, write_json
@@ -74,6 +74,7 @@ def upgrade(
     lrs: Sequence[float] = LRS,
     l1_coefficient: float | None = None,
     seed: int = 0,
+    precision: Precision = "tf32",
 ) -> Upgraded:
     """Give ``sae`` another gate, fine-tune it and, as a control, the SAE itself; judge all on held-out documents.
 
@@ -90,7 +91,8 @@ def upgrade(
     at the middle rate. Tuning documents choose among them, and between them and the untrained upgrade, which may be
     the better one; test documents only judge.
     ``l1_coefficient`` is λ of the teacher's own objective; left out, it is read off the teacher.
-    ``steps=0`` trains nothing, and then there is no control. Fine-tunes run on a GPU where there is one.
+    ``steps=0`` trains nothing, and then there is no control. Fine-tunes run on a GPU where there is one,
+    with products in ``precision`` there (see :mod:`rsae.precision`); judging is in fp32 everywhere.
 
     Raises:
         ValueError: an SAE that is not supported or explains nothing of ``data``, too few documents or
@@ -143,7 +145,7 @@ def upgrade(
             "slow_lr": 1e-3,
             "decay_share": 0.2,
             "objective": "own",
-            "precision": "tf32",
+            "precision": precision,
         }
         by_rate = [{**same, "lr": lr, "l1_coefficient": price} for lr in lrs]
         grids = {"teacher_ft": by_rate, arm.name: by_rate}

@@ -44,13 +44,15 @@ class Resolvent(Refinement):
     def forward(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
-        z = Solve.apply(x, z0, W_dec, self.log_rho.exp(), self.cut)
+        with exact(x.device.type):
+            z = Solve.apply(x, z0, W_dec, self.log_rho.exp(), self.cut)
         return z.relu() if self.rectify else z  # type: ignore[union-attr]
 
     def proposed(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
-        return Solve.apply(x, z0, W_dec, self.log_rho.exp(), None).relu()  # type: ignore[union-attr]
+        with exact(x.device.type):
+            return Solve.apply(x, z0, W_dec, self.log_rho.exp(), None).relu()  # type: ignore[union-attr]
 
     def stretched(self, norm: Tensor) -> "Resolvent":
         # N⁻¹(D Dᵀ + rho)N⁻¹ = D'D'ᵀ + rho N⁻² with D' = N⁻¹D
@@ -95,7 +97,7 @@ class Solve(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         x, z0, W_dec, rho, z = ctx.saved_tensors
         w = torch.zeros_like(z)
-        with exact(x.device.type):  # the forward pass is guarded by whoever calls it
+        with exact(x.device.type):
             for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
                 _, A = _system(W_dec, rho, index, inside)
                 _scatter(w, rows, index, inside, _solve(A, grads[0][rows[:, None], index] * inside))

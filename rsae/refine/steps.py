@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rsae.precision import exact
 from rsae.refine.base import Refinement
 
 
@@ -27,13 +28,14 @@ class Steps(Refinement):
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
         z, support = z0, z0 != 0
-        for alpha in self.log_alpha.exp():
-            gradient = torch.where(support, (x - z @ W_dec) @ W_dec.T, 0.0)
-            if self.exact:
-                moved = (gradient @ W_dec).square().sum(1, keepdim=True)
-                # no gradient, nothing to move: any length will do
-                alpha = gradient.square().sum(1, keepdim=True) / moved.clamp_min(torch.finfo(x.dtype).tiny)
-            z = z + alpha * gradient
+        with exact(x.device.type):
+            for alpha in self.log_alpha.exp():
+                gradient = torch.where(support, (x - z @ W_dec) @ W_dec.T, 0.0)
+                if self.exact:
+                    moved = (gradient @ W_dec).square().sum(1, keepdim=True)
+                    # no gradient, nothing to move: any length will do
+                    alpha = gradient.square().sum(1, keepdim=True) / moved.clamp_min(torch.finfo(x.dtype).tiny)
+                z = z + alpha * gradient
         return z.relu()
 
     def tensors(self) -> dict[str, Tensor]:
