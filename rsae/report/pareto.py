@@ -114,6 +114,7 @@ def matched(name: str, control: Front, arms: dict[str, Front]) -> list[Matched]:
 
 
 def _word(row: Matched) -> str:
-    if not row.p <= SIGNIFICANCE or abs(row.difference) < LEAST[row.metric] * abs(row.control):
+    least = LEAST[row.metric] * (2 if row.arm_l0 > row.l0 else 1)  # what up to 1% more features may buy comes on top
+    if not row.p <= SIGNIFICANCE or abs(row.difference) < least * abs(row.control):
         return "tie"
     return "win" if row.difference < 0 else "loss"  # all three metrics are errors

@@ -24,7 +24,8 @@ MATCHED = """\
 
 Every arm against `teacher_ft` at the l0 of each point of `teacher_ft`. The arm's value there is
 interpolated between its own points, linearly in log l0. An end of its front that is at most 1% off, what counts as the
-same l0 in every table, is taken as it is (its l0 is shown); `outside`: its points do not reach so far, and nothing is
+same l0 in every table, is taken as it is (its l0 is shown; where it is denser, a difference must be twice as large to
+count); `outside`: its points do not reach so far, and nothing is
 extrapolated. Brackets: 95% interval, bootstrap over test documents and seeds; a win or a loss is significant at
 5% after Holm's adjustment over the front's table and at least 1% of mse and fvu, 2% of delta CE.
 """

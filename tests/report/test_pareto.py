@@ -109,6 +109,19 @@ def test_an_arm_is_compared_at_the_controls_l0_and_nowhere_outside_its_own_range
             assert found["worse", metric, setting].verdict == "loss"
 
 
+def test_an_arm_that_is_denser_by_a_tie_must_win_by_twice_as_much():
+    def found(l0, factor):
+        points = {"teacher_ft": [(16, 5.0), (32, 4.0)], "arm": [(l0, 5.0 * factor), (40, 3.0)]}
+        return compared(points)["arm", "mse_sum", "setting-0"]
+
+    for factor, word in ((0.985, "tie"), (0.975, "win")):
+        row = found(16.1, factor)  # 0.6% denser, and 1.5% or 2.5% better
+        assert (row.verdict, row.arm_l0) == (word, pytest.approx(16.1))
+    row = found(15.9, 0.985)  # sparser, hence interpolated
+    assert row.arm_l0 == row.l0
+    assert found(16.2, 0.5).verdict == "outside"
+
+
 def test_points_come_sparsest_first_whatever_the_order_of_the_settings():
     members = pairs({"teacher_ft": [(30, 1.0), (10, 2.0), (20, 1.5)]})
     found = pareto.front(members, "teacher_ft")
