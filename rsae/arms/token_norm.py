@@ -6,10 +6,7 @@ from rsae.arms import Arm, Inputs
 
 
 def normalised(sae: Any, inputs: Inputs) -> Any:
-    """The teacher reading each token without its mean, in units of its std, at its own l0.
-
-    For a token whose std is the calibration tokens' mean, the codes are the teacher's.
-    """
+    """The teacher reading each token without its mean, in units of its std, at its own l0."""
     from rsae.upgrade.normalised import layer_normalised
 
     return layer_normalised(sae, inputs.calibration)

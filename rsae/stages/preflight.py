@@ -60,7 +60,8 @@ def run(
         seen.add(pair["address"])
         if name not in not_run and memory < shape.memory:
             not_run[name] = (
-                f"needs {_gb(shape.memory)} of memory, this machine has {_gb(memory)}; lower `pool_gib` or `tokens`"
+                f"needs {_gb(shape.memory)} of memory, this machine has {_gb(memory)};"
+                " lower `pool_gib`, `batch` or d_sae"
             )
         if name not in not_run and accelerator is not None and accelerator < shape.device:
             not_run[name] = (

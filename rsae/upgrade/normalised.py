@@ -18,12 +18,15 @@ from rsae.upgrade.sparsity import at_l0
 def layer_normalised(sae: SAE, data: Sequence[Tensor]) -> tuple[SAE, dict[str, Any]]:
     """The SAE behind a layer norm of its input, at its own l0 on ``data`` (chunks of activations).
 
-    A token of the mean and the std that tokens of ``data`` have on average gets the codes that it had, in units of that
-    std; a louder token is held to thresholds louder by as much.
+    Where all tokens have one mean and one std, it does what it did, with codes in units of that std; where they differ,
+    a louder token is held to thresholds louder by as much.
 
     Raises:
-        ValueError: the SAE normalises its input already, or its gate has no number that sets its sparsity.
+        ValueError: the SAE normalises its input already, is refined or cut, or its gate has no number that sets its
+            sparsity.
     """
+    if sae.refine is not None or sae.eps > 0:
+        raise ValueError("a refinement and a support rule are measured in activation units; normalise the bare SAE")
     if sae.normalize_activations != "none":
         raise ValueError(f"the SAE normalises its input already ({sae.normalize_activations})")
     n_tok = sum(map(len, data))

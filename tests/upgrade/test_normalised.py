@@ -8,6 +8,7 @@ from rsae.gates.topk import TopK
 from rsae.sae import LAYER_NORM_EPS
 from rsae.support import mean_l0
 from rsae.upgrade.normalised import layer_normalised
+from rsae.upgrade.refined import with_rho
 
 D_SAE = 32
 
@@ -53,5 +54,7 @@ def test_what_cannot_be_normalised_is_refused(make_sae):
     once, _ = layer_normalised(make_sae(ReLU()), [x])
     with pytest.raises(ValueError, match="normalises its input already"):
         layer_normalised(once, [x])
+    with pytest.raises(ValueError, match="normalise the bare SAE"):
+        layer_normalised(with_rho(make_sae(ReLU()), 0.1), [x])
     with pytest.raises(ValueError, match="no number that sets its sparsity"):
         layer_normalised(make_sae(Supported(ReLU(), identity_curve("affine"))), [x])
