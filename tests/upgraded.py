@@ -12,6 +12,7 @@ from rsae.gates.rescaled import Rescaled
 from rsae.gates.supported import Supported, identity_curve
 from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
+from rsae.refine.pursuit import Pursuit
 from rsae.refine.resolvent import Resolvent
 from rsae.refine.steps import Steps
 from rsae.sae import SAE
@@ -54,6 +55,7 @@ PARTS = {  # gate, refinement, eps
     "least squares on topk": lambda: (TopK(5), Resolvent(torch.full((D_SAE,), -3.0), rectify=False), 0.0),
     "pruned on jumprelu": lambda: (JumpReLU(scales(4)), Resolvent(scales(5).log(), cut=0.5), 0.0),
     "pruned on topk": lambda: (TopK(8), Resolvent(scales(5).log(), cut=0.7), 0.0),
+    "pursuit on relu": lambda: (ReLU(), Pursuit(4), 0.0),
     "steps on topk": lambda: (TopK(5), Steps(torch.tensor([-1.0, -2.0])), 0.0),
 }
 

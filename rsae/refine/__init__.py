@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from rsae.refine.base import Refinement
+from rsae.refine.pursuit import Pursuit
 from rsae.refine.resolvent import Resolvent
 from rsae.refine.steps import Steps
 
@@ -22,6 +23,8 @@ def shapes(cfg: Mapping[str, Any], d_sae: int) -> dict[str, tuple[int, ...]]:
             return {"log_rho": (d_sae,)}
         case "steps":
             return {"log_alpha": (cfg["n"],)}
+        case "pursuit":
+            return {}
         case other:
             raise ValueError(f"unknown refinement {other!r}")
 
@@ -38,5 +41,7 @@ def restore(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Refinement
             return Resolvent(tensors["log_rho"], cfg["rectify"], cfg.get("cut"))
         case "steps":
             return Steps(tensors["log_alpha"], cfg["exact"])
+        case "pursuit":
+            return Pursuit(cfg["k"], cfg["rectify"])
         case other:
             raise ValueError(f"unknown refinement {other!r}")

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
+from rsae.refine.pursuit import Pursuit
 from rsae.refine.resolvent import Resolvent
 from rsae.refine.steps import Steps
 from rsae.sae import SAE
@@ -50,6 +52,24 @@ def _best(candidates: Mapping[float, SAE], data: Sequence[Tensor]) -> tuple[SAE,
     }
     best = min(tried, key=tried.__getitem__)
     return candidates[best], {"rho": best, "mse_sum_by_rho": {f"{rho:.3g}": mse for rho, mse in tried.items()}}
+
+
+@torch.no_grad()
+def with_pursuit(sae: SAE, data: Sequence[Tensor]) -> tuple[SAE, dict[str, Any]]:
+    """The SAE's dictionary behind orthogonal matching pursuit, with no more features per token than on ``data``.
+
+    Its encoder is gone: every feature is proposed, with weights that say nothing.
+
+    Raises:
+        ValueError: it has less than one feature per token, so there is nothing to pursue.
+    """
+    l0 = mean_l0(sae, data)
+    if l0 < 1:
+        raise ValueError(f"a pursuit needs at least one feature per token, the teacher has {l0:.3g}")
+    coder = sae.with_gate(ReLU())
+    coder.W_enc.zero_()
+    coder.b_enc.fill_(1.0)
+    return coder.with_refinement(Pursuit(int(l0))), {"k": int(l0), "l0_teacher": l0}
 
 
 def with_steps(sae: SAE, n: int, exact: bool) -> SAE:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import orthogonal_mp
 
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
-from rsae.refine import resolvent
+from rsae.refine import pursuit, resolvent
+from rsae.refine.pursuit import Pursuit
 from rsae.refine.resolvent import Resolvent, Solve, blocks
 from rsae.refine.steps import Steps
 from rsae.sae import SAE
@@ -138,3 +140,43 @@ def test_a_smooth_gate_has_no_support_to_refine_on(make_sae):
     with pytest.raises(ValueError, match="no exact zeros"):
         make_sae(Polynomial(torch.ones(2))).with_refinement(Resolvent(torch.zeros(32)))
     make_sae(ReLU()).with_refinement(Resolvent(torch.zeros(32)))
+
+
+@pytest.mark.parametrize("block", [pursuit.BLOCK, 100])
+@pytest.mark.parametrize("k", [1, 4, 9])
+def test_a_pursuit_is_that_of_scikit_learn(case, k, block, monkeypatch):
+    monkeypatch.setattr(pursuit, "BLOCK", block)
+    x, _, W_dec, _ = case
+    norm = W_dec.norm(dim=1)
+    z = Pursuit(k, rectify=False)(x, torch.ones(N, D_SAE, dtype=torch.double), W_dec)
+    wanted = np.transpose(orthogonal_mp((W_dec / norm[:, None]).T.numpy(), x.T.numpy(), n_nonzero_coefs=k))
+    assert ((z != 0).sum(1) == k).all()
+    np.testing.assert_allclose(z.numpy() * norm.numpy(), wanted, atol=1e-4)
+
+
+def test_a_pursuit_finds_what_was_planted(case):
+    """Three rows of an orthogonal dictionary: greedy is exact there, and stops where nothing is left."""
+    W_dec = torch.linalg.qr(torch.randn(D_IN, D_IN, generator=torch.Generator().manual_seed(0)))[0] * 3
+    z = torch.zeros(5, D_IN)
+    z[:, [1, 4, 7]] = torch.rand(5, 3, generator=torch.Generator().manual_seed(1)) + 0.5
+    found = Pursuit(6)(z @ W_dec, torch.ones_like(z), W_dec)
+    torch.testing.assert_close(found, z, atol=1e-4, rtol=1e-4)
+    assert ((found > 1e-4).sum(1) == 3).all()
+
+
+def test_a_pursuit_takes_what_is_proposed_and_correlates_positively(case):
+    x, z0, W_dec, _ = case
+    z = Pursuit(5)(x, z0, W_dec)
+    assert (z >= 0).all()
+    assert (z[z0 == 0] == 0).all()
+    assert 1 < float((z != 0).sum(1).double().mean()) <= 5
+    assert (z[0] == 0).all()
+    flipped = Pursuit(1)(-x, torch.ones_like(z0), W_dec)
+    one = Pursuit(1)(x, torch.ones_like(z0), -W_dec)
+    torch.testing.assert_close(flipped, one)
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_a_pursuit_of_no_rounds_is_refused(k):
+    with pytest.raises(ValueError, match="whole number of rounds"):
+        Pursuit(k)
