@@ -354,8 +354,15 @@ def upgrade(
     gate: Annotated[str, typer.Option(help="resolvent or pruned (ours), or rational (the paper's).")] = "resolvent",
     steps: Annotated[int, typer.Option(help="Batches of each fine-tune; 0 trains nothing.")] = 300,
     batch: Annotated[int, typer.Option(help="Tokens of a batch.")] = 512,
-    ctx: Annotated[int, typer.Option(help="Tokens of a row, BOS included.")] = 128,
-    bos: Annotated[bool, typer.Option(help="Whether rows begin with BOS.")] = True,
+    ctx: Annotated[
+        int | None, typer.Option(help="Tokens of a row, BOS included; what the SAE says, or 128, if left out.")
+    ] = None,
+    bos: Annotated[
+        bool | None, typer.Option(help="Whether rows begin with BOS; what the SAE says, or yes, if left out.")
+    ] = None,
+    center_writing_weights: Annotated[
+        bool | None, typer.Option(help="Take each token's mean away; what the SAE says, if left out.")
+    ] = None,
     max_tok: Annotated[int, typer.Option(help="Tokens of text, at most; all are kept in memory.")] = 200_000,
 ) -> None:
     """Upgrade one SAE on a text of your own; prints teacher, control and upgraded side by side."""
@@ -363,7 +370,8 @@ def upgrade(
     from rsae.stages.common import set_up_torch
 
     set_up_torch()
-    settings = {"gate": gate, "steps": steps, "batch": batch}
+    settings: dict[str, Any] = {"gate": gate, "steps": steps, "batch": batch}
+    settings["center_writing_weights"] = center_writing_weights
     print(run(teacher, sae_id, host, text, out, hook=hook, ctx=ctx, bos=bos, max_tok=max_tok, **settings))
     print(f"\nwritten: {out}/sae, {out}/README.md, {out}/cells.csv, {out}/run-card.json")
 

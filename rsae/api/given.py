@@ -1,7 +1,7 @@
 """What a caller hands over: an SAE in any form, activations or token ids, and their splits."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +61,12 @@ def teacher_of(given: Any) -> tuple[SAE, dict[str, Any]]:
     return copy.deepcopy(teacher).cpu(), {k: metadata[k] for k in ABOUT_THE_SITE if metadata.get(k) is not None}
 
 
-def activations_of(data: Any, documents: Any, host: Any, hook: str | None) -> Given:
+def centred(metadata: Mapping[str, Any]) -> bool:
+    """Whether the SAE was trained on a model whose writing weights were centred, by its owner's word."""
+    return bool((metadata.get("model_from_pretrained_kwargs") or {}).get("center_writing_weights", False))
+
+
+def activations_of(data: Any, documents: Any, host: Any, hook: str | None, center_writing_weights: bool) -> Given:
     """Activations in fp32 as they are, or what ``host`` has at ``hook`` where ``data`` is tokens.
 
     Raises:
@@ -83,7 +88,7 @@ def activations_of(data: Any, documents: Any, host: Any, hook: str | None) -> Gi
         raise ValueError("token ids need `host`, a folder with a Hugging Face model, and `hook`, the SAE's site in it")
     from rsae.hosts import Host
 
-    return captured(Host(host, hook), data)
+    return captured(Host(host, hook, center_writing_weights), data)
 
 
 def captured(host: Any, rows: TokenRows) -> Given:

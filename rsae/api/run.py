@@ -9,7 +9,7 @@ import torch
 
 from rsae.api import judge
 from rsae.api.candidates import Jury, estimate, prices, tuned, untuned
-from rsae.api.given import BLOCK, KINDS, activations_of, split, teacher_of
+from rsae.api.given import BLOCK, KINDS, activations_of, centred, split, teacher_of
 from rsae.arms import Precision, arms
 from rsae.device import named
 from rsae.evaluate import verify
@@ -61,6 +61,9 @@ class Upgraded(NamedTuple):
         return convert(self.sae, {**self.metadata, "arm": self.facts["arm"]})
 
 
+CENTRED = {"center_writing_weights": True}  # as sae_lens says it of a model
+
+
 def upgrade(
     sae: Any,
     data: Any,
@@ -69,6 +72,7 @@ def upgrade(
     documents: Any = None,
     host: Path | str | None = None,
     hook: str | None = None,
+    center_writing_weights: bool | None = None,
     steps: int = 300,
     batch: int = 512,
     lrs: Sequence[float] = LRS,
@@ -81,7 +85,8 @@ def upgrade(
     ``sae``: an SAE of sae_lens or of this project, or the folder of one. ``data``: activations
     [n_tok, d_in] at its site, or token ids [n_row, len] (or :class:`rsae.tokens.TokenRows`) together with
     ``host`` (a folder with a Hugging Face model, or its name on the hub) and ``hook``: then delta CE is measured
-    too. Where every row begins with the same id, it is BOS and left out.
+    too; ``center_writing_weights`` takes each token's mean away, as for an SAE that was trained through such a model
+    (left out: what the SAE says of itself). Where every row begins with the same id, it is BOS and left out.
     ``documents`` [n_tok] says which document each activation comes from; rows of ids are documents.
     Without it, stretches of 128 tokens stand for documents, and the last fifth is the test.
 
@@ -102,7 +107,10 @@ def upgrade(
         raise ValueError(f"gate must be one of {', '.join(GATES)}, got {gate!r}")
     teacher, metadata = teacher_of(sae)
     metadata |= {"hook_name": hook} if hook else {}
-    given = activations_of(data, documents, host, metadata.get("hook_name"))
+    as_trained = centred(metadata) if center_writing_weights is None else center_writing_weights
+    if as_trained:
+        metadata["model_from_pretrained_kwargs"] = metadata.get("model_from_pretrained_kwargs", {}) | CENTRED
+    given = activations_of(data, documents, host, metadata.get("hook_name"), as_trained)
     if given.x.shape[1] != teacher.d_in:
         raise ValueError(
             f"the SAE expects d_in={teacher.d_in}, the activations have {given.x.shape[1]}; wrong hook or host?"
@@ -133,6 +141,7 @@ def upgrade(
         "untuned": facts,
         "documents": f"stretches of {BLOCK} tokens" if given.document is None else "given",
         "n_tok": {name: len(s.x) for name, s in splits.items()},
+        "center_writing_weights": as_trained,
         "device": named(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -1,18 +1,20 @@
 """``rsae upgrade``: the same from the shell, on a text and through a host."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rsae import docstrings, hub, texts, tokens
-from rsae.api.given import FEWEST, teacher_of
+from rsae.api.given import FEWEST, centred, teacher_of
 from rsae.api.run import Upgraded, upgrade
 from rsae.plan import CONFIG, TEXT_SPLITS, load_text
 from rsae.sources import Docstrings, FileText, HubText
 from rsae.tokenizers import load_tokenizer
 
+CTX = 128  # tokens of a row, BOS included, where neither caller nor SAE says
 SHORT = 100  # tokens: documents are asked for as if they were no longer
 
 
@@ -24,12 +26,14 @@ def run(
     out: Path,
     *,
     hook: str | None,
-    ctx: int,
-    bos: bool,
+    ctx: int | None,
+    bos: bool | None,
     max_tok: int,
     **settings: Any,
 ) -> Upgraded:
     """Tokenise, capture, upgrade, write; ``settings`` are those of :func:`rsae.api.upgrade`.
+
+    ``hook``, ``ctx`` and ``bos``, where left out, are what the SAE says of itself.
 
     Raises:
         ValueError: see :func:`rsae.api.upgrade`; or a text without documents, or no hook known.
@@ -45,10 +49,25 @@ def run(
     hook = hook or metadata.get("hook_name")
     if hook is None:
         raise ValueError("the SAE does not say its site; give it as --hook, such as blocks.8.hook_resid_pre")
-    rows = tokens.tokenise(documents(text, max(FEWEST, max_tok // SHORT)), load_tokenizer(host), ctx=ctx, bos=bos)
-    found = upgrade(given, _at_most(rows, max_tok), host=host, hook=hook, **settings)
+    rows = tokenised(text, host, metadata, ctx, bos, max_tok)
+    print(f"site: {hook}, {'centred, ' if centred(metadata) else ''}rows {'after' if rows.bos else 'without'} BOS")
+    found = upgrade(given, rows, host=host, hook=hook, **settings)
     found.save(out)
     return found
+
+
+def tokenised(
+    text: str, host: str, metadata: Mapping[str, Any], ctx: int | None, bos: bool | None, max_tok: int
+) -> tokens.TokenRows:
+    """At most ``max_tok`` tokens of a text, in rows of ``ctx``, after BOS or not.
+
+    Where they are left out, they are the ``context_size`` and ``prepend_bos`` of the SAE's ``metadata``, else
+    :data:`CTX` and yes.
+    """
+    ctx = int(ctx or metadata.get("context_size") or CTX)
+    bos = bool(metadata.get("prepend_bos", True)) if bos is None else bos
+    found = documents(text, max(FEWEST, max_tok // SHORT))
+    return _at_most(tokens.tokenise(found, load_tokenizer(host), ctx=ctx, bos=bos), max_tok)
 
 
 def documents(text: str, limit: int) -> list[tuple[str, str]]:
