@@ -6,6 +6,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from rsae import studies
 from rsae.plan import (
+    DIGESTS,
     EXTRA_TABLES,
     HOST_FILES,
     PARETO,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from tabulate import tabulate
 
+from rsae.digests import DIGESTS, untouched
 from rsae.files import sha256
 
 FILES = ("cfg.json", "sae_weights.safetensors")
@@ -63,6 +64,8 @@ def measured(folder: Path, cells: Path | None = None) -> Measured | None:
         cells = next((p for p in [*places, folder.parent / "cells.csv"] if p.is_file()), None)
         if cells is None:
             return None
+    if (cells.parent / DIGESTS).is_file():  # those of `rsae upgrade` have none
+        untouched(cells)
     with open(cells) as file:
         rows = list(csv.DictReader(file))
     if inside:

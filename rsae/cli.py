@@ -292,20 +292,25 @@ def run_card(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def show(suite: Suite, results: Results = RESULTS) -> None:
     """Print a suite's tables."""
-    paths = _plan(suite, results).printed()
-    _require(paths)
-    for path in paths:
+    from rsae.digests import untouched
+
+    plan = _plan(suite, results)
+    _require(plan.printed())
+    for path in plan.printed():
+        if path in plan.tables():
+            untouched(path)
         print(path.read_text())
 
 
 @app.command()
 def check(suite: Suite, results: Results = RESULTS) -> None:
     """Compare a suite's cells with expected/SUITE.json; fails with a table of those that moved."""
+    from rsae.digests import untouched
     from rsae.report import regression
 
     plan = _plan(suite, results)
     _require([plan.cells_file()])
-    regression.untouched(plan.cells_file(), plan.run_card().arguments["out"])
+    untouched(plan.cells_file())
     rows = regression.moved(plan.cells_file(), plan.expected_file())
     if len(rows):
         print(regression.table(rows))
@@ -316,25 +321,27 @@ def check(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def expect(suite: Suite, results: Results = RESULTS) -> None:
     """Make a suite's present cells the expected ones; tolerances stay."""
+    from rsae.digests import untouched
     from rsae.report import regression
 
     plan = _plan(suite, results)
     _require([plan.cells_file()])
+    untouched(plan.cells_file())
     regression.renew(plan.cells_file(), plan.expected_file())
 
 
 @app.command()
 def keep(suite: Suite, results: Results = RESULTS) -> None:
     """Copy a suite's long tables, run card and tuning trials to expected/SUITE/, as small files to commit."""
+    from rsae.digests import untouched
     from rsae.report import keep as kept
-    from rsae.report import regression
 
     plan = _plan(suite, results)
     card = plan.run_card().arguments["out"]
     tables = [path for path in (plan.cells_file(), *plan.extra_tables()) if path.suffix == ".csv"]
     trials = plan.trials()
     _require([*tables, *trials.values(), card])
-    regression.untouched(plan.cells_file(), card)
+    untouched(plan.cells_file())
     kept.keep(tables, card, trials, plan.expected_file().with_suffix(""))
 
 

@@ -33,6 +33,7 @@ def test_checkers_are_silent(command):
 LAYERS = [
     [
         "rsae.files",
+        "rsae.digests",
         "rsae.parquet",
         "rsae.mistakes",
         "rsae.strict",

@@ -8,6 +8,7 @@ A :class:`Plan` is one suite, written in the order of the computation, each file
 sources, upgrades, judgements, suite.
 """
 
+from rsae.digests import DIGESTS
 from rsae.plan.job import CONFIG, HOST_FILES, SAE_FILES, Job, derive_seed, fit_path, stage_digest
 from rsae.plan.sources import LIBRARIES_MB
 from rsae.plan.suite import EXTRA_TABLES, PARETO, TABLES, Plan, load_plans
@@ -15,7 +16,7 @@ from rsae.plan.teachers import FamiliesPlan, load_assets_plan, load_families_pla
 from rsae.plan.texts import TEXT_SPLITS, load_text
 
 __all__ = [
-    "CONFIG", "EXTRA_TABLES", "HOST_FILES", "LIBRARIES_MB", "PARETO", "SAE_FILES", "TABLES", "TEXT_SPLITS",
+    "CONFIG", "DIGESTS", "EXTRA_TABLES", "HOST_FILES", "LIBRARIES_MB", "PARETO", "SAE_FILES", "TABLES", "TEXT_SPLITS",
     "FamiliesPlan", "Job", "Plan", "derive_seed", "fit_path", "load_assets_plan", "load_families_plan",
     "load_more_teachers_plan", "load_plans", "load_text", "stage_digest",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from rsae import config
+from rsae.digests import DIGESTS
 from rsae.files import digest
 from rsae.plan.job import CONFIG, Job, derive_seed
 from rsae.plan.judgements import Judgements
@@ -149,7 +150,7 @@ class Plan(Judgements):
         """The conditions under which the tables were made."""
         return Job(
             "run_card",
-            self.tables(),
+            [*self.tables(), self.cells_file().with_name(DIGESTS)],
             {
                 "tables": self.tables(),
                 "benchmarks": self.benchmarks(),

@@ -7,22 +7,9 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from rsae.files import reading, sha256, write_json
+from rsae.files import reading, write_json
 
 KEY = ["host", "teacher", "arm", "seed", "support", "metric"]
-
-
-def untouched(cells: Path, card: Path) -> None:
-    """Hold ``cells.csv`` against the digest that the run card took of it.
-
-    Raises:
-        ValueError: the card is missing or older, or the numbers were changed since.
-    """
-    remedy = f"make both again with `snakemake {cells} {card} --forcerun tables run_card`"
-    with reading(card, remedy):
-        wanted = json.loads(card.read_text())["tables"][cells.name]
-    if sha256(cells) != wanted:
-        raise ValueError(f"{cells} was changed after it was made (sha256 differs from {card}); {remedy}")
 
 
 def moved(cells: Path, expected: Path) -> pd.DataFrame:

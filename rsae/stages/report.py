@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from rsae.digests import untouched
 from rsae.files import read_sealed, replacing
 from rsae.report import blocks, exports, pictures
 from rsae.report.page import Picture, render
@@ -42,6 +43,7 @@ def run(
     documents = [(path.stem, blocks.read(path)) for path in tables]
     found = {pair: read_sealed(path) for pair, path in features.items()}
     documents += [("stability", list(_stability(found)))] if found else []
+    untouched(cells)
     numbers = pd.read_csv(cells)
     colour = pictures.colours(list(dict.fromkeys(numbers.arm)))
     with replacing(out / "exports") as temporary:

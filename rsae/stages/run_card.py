@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from rsae.device import named
+from rsae.digests import untouched
 from rsae.files import read_sealed, sha256, write_json
 from rsae.provenance import ROOT
 from rsae.stages.tune import RULE
@@ -38,6 +39,8 @@ def run(
 
     ``objectives`` holds λ and learning rate per pair, with the grid that they were chosen from.
     """
+    for table in tables:
+        untouched(table)
     trained = [read_sealed(p) for p in reports]
     card: dict[str, Any] = {
         "suite": suite,

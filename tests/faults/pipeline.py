@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rsae.plan import TEXT_SPLITS, Job, Plan, load_plans
+from rsae.plan import DIGESTS, TEXT_SPLITS, Job, Plan, load_plans
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST, TEACHER = "tiny-host", "relu"
@@ -43,7 +43,9 @@ hosts:
 # a state at every step: wherever a fine-tune is killed, there is one to continue from
 ENVIRONMENT = {"RSAE_GATE": "tiled", "RSAE_CHECKPOINT_SECONDS": "0", "HF_TOKEN": "hf_thisIsNoRealTokenAndIsInNoLog"}
 # differs between two runs of the same work: seconds
-TIMED = ("training.json", "run-card.json", "reconstruction.md", "downstream.md", "claims.md", "log.txt")
+TIMED = (
+    "training.json", "run-card.json", "reconstruction.md", "downstream.md", "claims.md", "digests.json", "log.txt",
+)  # fmt: skip
 
 
 def project(folder: Path) -> Path:
@@ -76,7 +78,7 @@ def commands(plan: Plan) -> Iterator[tuple[list[str], list[Path]]]:
         yield ["finetune", *pair, "--arm", arm], files
     yield ["evaluate-reconstruction", *pair], out(plan.evaluate_reconstruction(HOST, TEACHER))
     yield ["evaluate-downstream", *pair], out(plan.evaluate_downstream(HOST, TEACHER))
-    yield ["tables", "--suite", "tiny"], plan.tables()
+    yield ["tables", "--suite", "tiny"], [*plan.tables(), plan.cells_file().with_name(DIGESTS)]
     yield ["run-card", "--suite", "tiny"], out(plan.run_card())
 
 

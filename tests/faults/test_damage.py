@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from rsae import card
 from rsae.evaluate import sums
 from rsae.files import read_sealed, reading
 from rsae.sae import SAE
@@ -113,11 +114,18 @@ def test_numbers_changed_by_hand_are_noticed(project, rsae):
     text = cells.read_text()
     cells.write_text(text.replace("0.9", "0.8", 1))
     assert cells.read_text() != text
-    said = rsae("check --suite tiny")
-    assert "cells.csv was changed after it was made" in said
-    assert "--forcerun tables" in said
+    # the run card too: Snakemake makes it again when a table is younger, and must not vouch for it
+    for line in ("check", "keep", "expect", "run-card"):
+        said = rsae(f"{line} --suite tiny")
+        assert "cells.csv was changed after it was made" in said, line
+        assert "--forcerun tables" in said
+    with pytest.raises(ValueError, match=r"cells\.csv was changed after it was made"):
+        card.measured(project / f"{ARM}/sae")
     cells.write_text(text)
     assert "no readable reference numbers" in rsae("check --suite tiny")  # past the digest: the tiny suite expects none
+    table = project / "results/tiny/tables/strict.md"
+    table.write_text(table.read_text().replace("win", "loss", 1))
+    assert "strict.md was changed after it was made" in rsae("show --suite tiny")
 
 
 def test_what_a_library_raises_becomes_one_sentence_and_what_is_no_fault_of_the_file_passes(tmp_path):

@@ -169,7 +169,7 @@ rule tables:
         .tabulate(lambda: checkpoints.preflight.get(suite=w.suite))
         .inputs,
     output:
-        [f"results/{{suite}}/tables/{name}" for name in TABLES],
+        [f"results/{{suite}}/tables/{name}" for name in (*TABLES, DIGESTS)],
     log:
         "results/logs/{suite}/tables.log",
     benchmark:
