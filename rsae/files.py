@@ -41,6 +41,11 @@ def replacing(path: Path | str) -> Iterator[Path]:
             _fsync(temporary)
         temporary.replace(path)
         _fsync(path.parent)
+    except OSError as error:
+        # a write knows no name, and a full disk shows itself in writes; a temporary name means nothing to anybody
+        if error.filename is None or str(error.filename).startswith(str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsae import shards
+from rsae import mistakes, shards
 from rsae.gates.relu import ReLU
 
 
@@ -47,6 +47,9 @@ def test_shards_that_do_not_fit_leave_nothing(small_disk):
             n_tok=4096, n_shards=2, dtype="float16", hook="h", documents=["a"], made_from={},
         )  # fmt: skip
     assert caught.value.errno == 28
+    said = str(mistakes.sentence(caught.value))
+    assert said.startswith(f"{small_disk}/activations")
+    assert "the disk is full; free some space" in said
     assert files(small_disk) == []
 
 
@@ -55,6 +58,6 @@ def test_a_command_says_it_in_one_sentence(small_disk):
     command = "-m rsae fit-gate --target relu --degree 3 2 --json".split()
     done = subprocess.run([sys.executable, *command, small_disk / "a"], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("rsae: the disk is full")
+    assert done.stderr.startswith(f"rsae: {small_disk}/a: the disk is full; free some space")
     assert "Traceback" not in done.stderr
     assert files(small_disk) == ["filler"]
