@@ -9,7 +9,7 @@ import pytest
 from rsae.plan import LIBRARIES_MB, load_plans
 from tests.cluster import slurm
 from tests.faults import pipeline
-from tests.workflow.project import Project
+from tests.workflow.project import ROOT, Project
 
 LINE = "snakemake --profile profiles/slurm --config gpus=1 --slurm-no-account --slurm-status-command squeue"
 SOON = "--slurm-init-seconds-before-status-checks 5 --latency-wait 10"  # the node is this machine
@@ -75,13 +75,30 @@ def test_a_suite_through_slurm_ends_as_a_local_run(tmp_path, suite):
 def test_the_profile_names_rules_that_exist():
     import yaml
 
-    root = Path(__file__).resolve().parents[2]
-    profile = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     rules = set(
-        re.findall(r"^rule (\w+):", "".join(p.read_text() for p in (root / "workflow/rules").glob("*.smk")), re.M)
+        re.findall(r"^rule (\w+):", "".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk")), re.M)
     )
     assert set(profile["groups"]) <= rules
     assert set(profile["groups"].values()) == set(profile["group-components"])
+
+
+def test_what_holds_an_sae_or_trains_says_how_much_and_how_long():
+    """Such a rule may need more than the profile's default, and a second attempt more than the first."""
+    texts = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    blocks = {re.findall(r"-m rsae ([\w-]+)", b)[0]: b for b in re.split(r"\n *rule", texts) if "-m rsae" in b}
+    holding = {
+        path.stem.replace("_", "-")
+        for path in (ROOT / "rsae/stages").glob("*.py")
+        if re.search(r"\bload\((?:teacher|start|folder)\)|\bHost\(|Trials\(", path.read_text())
+    } - {"trials", "common"}
+    assert {"harvest", "finetune", "tune-arm", "probe", "anatomy", "examine", "init"} <= holding
+    for stage in holding:
+        assert re.search(r"mem_mb=lambda .*attempt \* ", blocks[stage]), stage
+    for stage in holding | {"train-host", "train-teacher", "train-activations", "more-teacher", "more-activations"}:
+        if stage != "init":  # seconds: they share submissions
+            assert "runtime=lambda" in blocks[stage], stage
+            assert "attempt * LONG" in blocks[stage], stage
 
 
 def test_what_a_cluster_is_asked_for_follows_the_shapes():

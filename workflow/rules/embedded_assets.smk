@@ -27,6 +27,8 @@ rule train_host:
     log:
         "results/logs/assets/host.log",
     threads: 2
+    resources:
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=ASSETS.host().fingerprint,
     shell:
@@ -40,6 +42,8 @@ rule train_activations:
         directory("results/assets/activations/{split}"),
     log:
         "results/logs/assets/activations/{split}.log",
+    resources:
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: ASSETS.activations(w.split).fingerprint,
     shell:
@@ -56,6 +60,8 @@ rule train_teacher:
         ],
     log:
         "results/logs/assets/teachers/{teacher}.log",
+    resources:
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: ASSETS.teacher(w.teacher).fingerprint,
     shell:

@@ -52,6 +52,9 @@ rule probe:
         "results/logs/{suite}/{host}/probe/{teacher}.log",
     benchmark:
         "results/benchmarks/{suite}/probe/{host}/{teacher}.tsv"
+    resources:
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: PLANS[w.suite].probe(w.host, w.teacher).fingerprint,
     shell:
@@ -131,6 +134,9 @@ rule anatomy:
         "results/logs/{suite}/{host}/anatomy/{teacher}.log",
     benchmark:
         "results/benchmarks/{suite}/anatomy/{host}/{teacher}.tsv"
+    resources:
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: PLANS[w.suite].anatomy(w.host, w.teacher).fingerprint,
     shell:

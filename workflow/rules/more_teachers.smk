@@ -14,6 +14,8 @@ rule more_activations:
         directory("results/teachers/activations/{split}"),
     log:
         "results/logs/teachers/activations/{split}.log",
+    resources:
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: MORE.activations(w.split).fingerprint,
     shell:
@@ -27,6 +29,8 @@ rule more_teacher:
         [f"results/teachers/{{teacher}}/{name}" for name in (*SAE_FILES, "card.json")],
     log:
         "results/logs/teachers/{teacher}.log",
+    resources:
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: MORE.teacher(w.teacher).fingerprint,
     shell:

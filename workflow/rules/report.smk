@@ -9,6 +9,9 @@ rule examine:
         "results/{suite}/{host}/{teacher}/features.json",
     log:
         "results/logs/{suite}/{host}/examine/{teacher}.log",
+    resources:
+        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
+        runtime=lambda w, attempt: attempt * LONG,
     params:
         made_by=lambda w: PLANS[w.suite].examine(w.host, w.teacher).fingerprint,
     shell:
