@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from rsae.digests import DIGESTS, untouched
 from rsae.files import sha256
+from rsae.sae import NATIVE
 
 FILES = ("cfg.json", "sae_weights.safetensors")
 CONTROLS = ("teacher", "teacher_ft")
@@ -90,7 +91,7 @@ def model_card(folder: Path, repo: str | None, place: str, numbers: Measured | N
     name = place if repo is None else repo.split("/")[-1]
     data = ModelCardData(
         library_name="saelens",
-        tags=["sparse-autoencoder", "saelens", "rsae", cfg["architecture"]],
+        tags=["sparse-autoencoder", "saelens", "rsae"],
         base_model=cfg["metadata"].get("model_name"),
         model_name=name,
         eval_results=None if numbers is None else list(_results(cfg, numbers)),
@@ -123,10 +124,8 @@ def _what(cfg: Mapping[str, Any]) -> str:
 def _how_to_load(cfg: Mapping[str, Any], repo: str | None, place: str) -> str:
     load = f'load_from_disk("{place}")' if repo is None else f'from_pretrained("{repo}", "{place}")'
     where = "the package `rsae`" if repo is None else "this repository"
-    native = cfg["architecture"] != "rsae"
-    first = (
-        "" if native else "import rsae.saelens  # teaches sae_lens this architecture; without it: KeyError: 'rsae'\n"
-    )
+    native = cfg["architecture"] in NATIVE
+    first = "" if native else "import rsae.saelens  # teaches sae_lens this architecture\n"
     return (
         "```python\n"
         f"{first}from sae_lens import SAE\n\n"

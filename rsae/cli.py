@@ -10,6 +10,7 @@ import typer
 from typer.models import CommandInfo
 
 from rsae import mistakes, studies
+from rsae.arms import Kind
 from rsae.config import load
 from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_families_plan, load_more_teachers_plan, load_plans
 
@@ -367,6 +368,11 @@ def upgrade(
     bos: Annotated[
         bool | None, typer.Option(help="Whether rows begin with BOS; what the SAE says, or yes, if left out.")
     ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="relu, jumprelu or topk: of a lone checkpoint.")] = None,
+    k: Annotated[int | None, typer.Option(help="Active features per token, where a TopK's files do not say.")] = None,
+    input_scale: Annotated[
+        float | None, typer.Option(help="Factor by which activations were scaled in training, where no file says.")
+    ] = None,
     center_writing_weights: Annotated[
         bool | None, typer.Option(help="Take each token's mean away; what the SAE says, if left out.")
     ] = None,
@@ -379,6 +385,8 @@ def upgrade(
     set_up_torch()
     settings: dict[str, Any] = {"gate": gate, "steps": steps, "batch": batch}
     settings["center_writing_weights"] = center_writing_weights
+    settings["kind"] = kind
+    settings["stated"] = {name: v for name, v in {"k": k, "input_scale": input_scale}.items() if v is not None}
     print(run(teacher, sae_id, host, text, out, hook=hook, ctx=ctx, bos=bos, max_tok=max_tok, **settings))
     print(f"\nwritten: {out}/sae, {out}/README.md, {out}/cells.csv, {out}/run-card.json")
 

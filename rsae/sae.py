@@ -18,7 +18,9 @@ from rsae.gates.restore import restore, shapes
 from rsae.refine.base import Refinement
 
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
-ARCHITECTURE = "rsae"  # what sae_lens knows once rsae.saelens is imported; holds any gate and any refinement
+# What sae_lens knows once rsae.saelens is imported; holds any gate and any refinement. Where it is not imported,
+# sae_lens's KeyError says nothing but this name: so the name says what to do.
+ARCHITECTURE = "rsae (import rsae.saelens)"
 NATIVE = ("standard", "jumprelu", "topk")  # gates that sae_lens has itself
 NEEDS = "sae_lens knows this architecture after `import rsae.saelens`; rsae/standalone.py reads it with torch alone"
 LINEAR = ("W_enc", "b_enc", "W_dec", "b_dec")
@@ -263,15 +265,15 @@ def _shaped(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
 
 
 def described_parts(gate: Gate, refine: Refinement | None, eps: float) -> dict[str, Any]:
-    """What ``cfg.json`` says of everything that is not linear; the paper's own gate lies flat in it."""
-    if refine is None and (gate.architecture == ARCHITECTURE or (gate.architecture in NATIVE and eps == 0)):
+    """What ``cfg.json`` says of everything that is not linear."""
+    if refine is None and gate.architecture in NATIVE and eps == 0:
         return gate.described()
     refinement = None if refine is None else refine.described()
     return {"architecture": ARCHITECTURE, "gate": gate.described(), "refinement": refinement}
 
 
 def restored_parts(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Gate, Refinement | None]:
-    """Inverse of :func:`described_parts`.
+    """Inverse of :func:`described_parts`; in older files the paper's gate lies flat in ``cfg``.
 
     Raises:
         KeyError, ValueError: see :func:`rsae.gates.restore.restore`.

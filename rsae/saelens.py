@@ -5,8 +5,8 @@
 
     sae = SAE.load_from_disk("results/.../sae")
 
-Without the import, sae_lens answers ``KeyError: 'rsae'``. It builds an SAE on the meta device from
-its configuration alone and then assigns tensors, and it drops unknown keys without a word: so
+Without the import, sae_lens answers ``KeyError: 'rsae (import rsae.saelens)'``. It builds an SAE on the meta device
+from its configuration alone and then assigns tensors, and it drops unknown keys without a word: so
 :class:`RSAEConfig` declares every key, and every shape follows from them.
 """
 
@@ -24,6 +24,7 @@ from typing_extensions import override
 from rsae import refine as refinements
 from rsae import sae as ours
 from rsae.gates.base import Gate
+from rsae.gates.rational import Rational
 from rsae.gates.rescaled import Rescaled
 from rsae.gates.restore import shapes
 from rsae.refine.base import Refinement
@@ -33,8 +34,8 @@ from rsae.refine.base import Refinement
 class RSAEConfig(SAEConfig):
     """``cfg.json`` of an upgraded SAE.
 
-    ``degree``, ``center``, ``n_scales`` and ``tail`` describe the paper's rational gate where ``gate`` is
-    None; ``gate`` describes any other. ``support_eps``: feature j counts where |z_j| · ‖W_dec,j‖ exceeds
+    ``gate`` describes the gate; in older files, where it is None, ``degree``, ``center``, ``n_scales`` and ``tail`` are
+    those of the paper's. ``support_eps``: feature j counts where |z_j| · ‖W_dec,j‖ exceeds
     it. ``codes``: ``hard`` sets all other features to exactly 0, which is what sae_lens.evals counts;
     ``raw`` leaves the gate's own output, in which a smooth gate has every feature active.
     """
@@ -61,11 +62,14 @@ class RSAEConfig(SAEConfig):
             raise ValueError(f"codes must be 'hard' or 'raw', got {self.codes!r}")
         if self.gate is None and self.degree is None:
             raise ValueError("neither `gate` nor `degree` is in the configuration: it describes no gate")
+        if self.gate is None:
+            flat = {"degree": self.degree, "center": self.center, "n_scales": self.n_scales, "tail": self.tail}
+            self.gate = {"architecture": Rational.architecture, **flat}
 
     def blank(self) -> tuple[Gate, Refinement | None]:
         """Gate and refinement with every tensor 1, of the shapes that weights must have."""
-        described = self.to_dict()
-        wanted = shapes(self.gate or described, self.d_sae)
+        assert self.gate is not None
+        described, wanted = self.to_dict(), shapes(self.gate, self.d_sae)
         if self.refinement:
             wanted |= refinements.shapes(self.refinement, self.d_sae)
         return ours.restored_parts(described, {name: torch.ones(shape) for name, shape in wanted.items()})
@@ -190,5 +194,6 @@ def convert(sae: ours.SAE, metadata: Mapping[str, Any] | None = None) -> SAE[Any
     return converted
 
 
-if ours.ARCHITECTURE not in SAE_CLASS_REGISTRY:
-    register_sae_class(ours.ARCHITECTURE, RSAE, RSAEConfig)
+for _name in (ours.ARCHITECTURE, "rsae"):  # the second in older files
+    if _name not in SAE_CLASS_REGISTRY:
+        register_sae_class(_name, RSAE, RSAEConfig)

@@ -12,6 +12,7 @@ from sae_lens import SAE as SaeLensSAE
 from safetensors.torch import load_file, save_file
 
 import rsae.saelens
+from rsae import standalone
 from rsae.sae import SAE
 from tests.upgraded import D_IN, D_SAE, FORM, INPUTS, PARTS, activations, make
 
@@ -76,9 +77,9 @@ def test_shapes_follow_from_the_configuration_alone(tmp_path, name):
     assert {k: v.shape for k, v in empty.state_dict().items()} == {k: v.shape for k, v in filled.state_dict().items()}
     weights = load_file(tmp_path / "sae/sae_weights.safetensors")
     odd = [k for k in weights if k not in ("W_enc", "b_enc", "W_dec", "b_dec")][-1:] or ["b_enc"]
-    weights[odd[0]] = torch.ones(7)
+    weights[odd[0]] = torch.ones([7] * weights[odd[0]].ndim)
     save_file(weights, tmp_path / "sae/sae_weights.safetensors")
-    with pytest.raises(RuntimeError, match="size mismatch"):
+    with pytest.raises((RuntimeError, ValueError), match=r"size mismatch|2 curves, logits for 7"):
         loaded(tmp_path / "sae")
 
 
@@ -145,7 +146,7 @@ def test_a_folded_rational_gate_is_the_formula_with_both_scales_times_the_norm()
     wanted = after["c_out"] * p / (1 + abs(a))
     folded.cfg.codes = "raw"
     close(folded.encode(X).double(), wanted.detach(), 1e-4)
-    assert folded.cfg.n_scales == D_SAE
+    assert folded.cfg.gate["n_scales"] == D_SAE
 
 
 def test_steps_of_one_length_refuse_norms_that_differ():
@@ -179,7 +180,7 @@ def test_double_precision_works_and_half_is_refused(tmp_path):
             rsae.saelens.convert(sae).to(torch.bfloat16).encode(X)
 
 
-def test_who_forgets_the_import_is_told_in_the_file_itself(tmp_path):
+def test_who_forgets_the_import_is_told_by_the_error_and_by_the_file(tmp_path):
     make("rational").save(tmp_path / "sae", {})
     assert "import rsae.saelens" in json.loads((tmp_path / "sae/cfg.json").read_text())["metadata"]["needs"]
     code = f"""
@@ -192,7 +193,23 @@ import rsae.saelens
 SAE.load_from_disk({str(tmp_path / "sae")!r})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "'rsae'\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "'rsae (import rsae.saelens)'\n"), done.stderr
+
+
+def test_an_older_file_in_which_the_gate_lies_flat_is_read(tmp_path):
+    sae = make("rational")
+    sae.save(tmp_path / "sae", {})
+    path = tmp_path / "sae/cfg.json"
+    cfg = json.loads(path.read_text())
+    gate = cfg.pop("gate")
+    del cfg["refinement"], cfg["sha256"]
+    path.write_text(json.dumps(cfg | gate))
+    assert json.loads(path.read_text())["architecture"] == "rsae"
+    close(SAE.load(tmp_path / "sae").encode(X), sae.encode(X))
+    close(loaded(tmp_path / "sae").encode(X), sae.hard(sae.encode(X)))
+    close(torch.as_tensor(standalone.SAE(tmp_path / "sae").encode(X)), sae.hard(sae.encode(X)), 1e-4)
+    loaded(tmp_path / "sae").save_model(str(tmp_path / "again"))
+    close(SAE.load(tmp_path / "again").encode(X), sae.encode(X))
 
 
 def test_what_describes_no_gate_is_refused():

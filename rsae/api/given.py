@@ -48,14 +48,16 @@ class Split(NamedTuple):
         return self.x.split(CHUNK)
 
 
-def teacher_of(given: Any) -> tuple[SAE, dict[str, Any]]:
-    """The SAE in the skeleton, and what its owner wrote about it."""
+def teacher_of(
+    given: Any, kind: Kind | None = None, stated: Mapping[str, Any] | None = None
+) -> tuple[SAE, dict[str, Any]]:
+    """The SAE in the skeleton, and what its owner wrote about it; for the rest see :func:`rsae.teachers.load_any`."""
     if isinstance(given, SAE):
         teacher, metadata = given, {}
     elif isinstance(given, str | Path):
-        teacher, metadata = teachers.load_any(given)
+        teacher, metadata = teachers.load_any(given, kind, stated)
     else:
-        teacher, metadata = teachers.settled(given), given.cfg.metadata.to_dict()
+        teacher, metadata = teachers.settled(given, stated=stated), given.cfg.metadata.to_dict()
     if teacher.refine is not None or teacher.gate.architecture not in KINDS:
         raise ValueError("this SAE has been upgraded already; start from a ReLU, JumpReLU or TopK SAE")
     return copy.deepcopy(teacher).cpu(), {k: metadata[k] for k in ABOUT_THE_SITE if metadata.get(k) is not None}

@@ -1,7 +1,7 @@
 """The run itself: control and upgraded SAE get the same budget, tuning documents choose."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import torch
 from rsae.api import judge
 from rsae.api.candidates import Jury, estimate, prices, tuned, untuned
 from rsae.api.given import BLOCK, KINDS, activations_of, centred, split, teacher_of
-from rsae.arms import Precision, arms
+from rsae.arms import Kind, Precision, arms
 from rsae.device import named
 from rsae.evaluate import verify
 from rsae.files import replacing, write_json
@@ -69,6 +69,8 @@ def upgrade(
     data: Any,
     gate: str = "resolvent",
     *,
+    kind: Kind | None = None,
+    stated: Mapping[str, Any] | None = None,
     documents: Any = None,
     host: Path | str | None = None,
     hook: str | None = None,
@@ -87,6 +89,8 @@ def upgrade(
     ``host`` (a folder with a Hugging Face model, or its name on the hub) and ``hook``: then delta CE is measured
     too; ``center_writing_weights`` takes each token's mean away, as for an SAE that was trained through such a model
     (left out: what the SAE says of itself). Where every row begins with the same id, it is BOS and left out.
+    ``kind`` (of a lone checkpoint) and ``stated`` (``k``, ``input_scale``, ...) are what files do not say: see
+    :func:`rsae.teachers.load_any`.
     ``documents`` [n_tok] says which document each activation comes from; rows of ids are documents.
     Without it, stretches of 128 tokens stand for documents, and the last fifth is the test.
 
@@ -105,7 +109,7 @@ def upgrade(
     """
     if gate not in GATES:
         raise ValueError(f"gate must be one of {', '.join(GATES)}, got {gate!r}")
-    teacher, metadata = teacher_of(sae)
+    teacher, metadata = teacher_of(sae, kind, stated)
     metadata |= {"hook_name": hook} if hook else {}
     as_trained = centred(metadata) if center_writing_weights is None else center_writing_weights
     if as_trained:

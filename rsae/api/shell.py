@@ -10,6 +10,7 @@ import numpy as np
 from rsae import docstrings, hub, texts, tokens
 from rsae.api.given import FEWEST, centred, teacher_of
 from rsae.api.run import Upgraded, upgrade
+from rsae.arms import Kind
 from rsae.plan import CONFIG, TEXT_SPLITS, load_text
 from rsae.sources import Docstrings, FileText, HubText
 from rsae.tokenizers import load_tokenizer
@@ -29,6 +30,8 @@ def run(
     ctx: int | None,
     bos: bool | None,
     max_tok: int,
+    kind: Kind | None = None,
+    stated: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Upgraded:
     """Tokenise, capture, upgrade, write; ``settings`` are those of :func:`rsae.api.upgrade`.
@@ -45,13 +48,13 @@ def run(
         from sae_lens import SAE as SaeLensSAE
 
         given = hub.patiently(lambda: SaeLensSAE.from_pretrained(teacher, sae_id), teacher, "main", sae_id)
-    _, metadata = teacher_of(given)
+    _, metadata = teacher_of(given, kind, stated)
     hook = hook or metadata.get("hook_name")
     if hook is None:
         raise ValueError("the SAE does not say its site; give it as --hook, such as blocks.8.hook_resid_pre")
     rows = tokenised(text, host, metadata, ctx, bos, max_tok)
     print(f"site: {hook}, {'centred, ' if centred(metadata) else ''}rows {'after' if rows.bos else 'without'} BOS")
-    found = upgrade(given, rows, host=host, hook=hook, **settings)
+    found = upgrade(given, rows, kind=kind, stated=stated, host=host, hook=hook, **settings)
     found.save(out)
     return found
 

@@ -18,8 +18,8 @@ class Mixture(Gate):
 
     def __init__(self, curves: Sequence[Gate], logits: Float[Tensor, "d_sae n_curves"]) -> None:
         super().__init__()
-        if not curves or logits.shape[1] != len(curves):
-            raise ValueError(f"{len(curves)} curves, logits for {logits.shape[1]}")
+        if not curves or logits.shape[1:] != (len(curves),):
+            raise ValueError(f"{len(curves)} curves, logits for {logits.shape[-1]}")
         self.curves = nn.ModuleList(curves)
         self.logits = nn.Parameter(logits.detach().float().clone())
 

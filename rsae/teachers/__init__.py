@@ -44,42 +44,51 @@ def load(
     return sae
 
 
-def settled(source: Any, what: str = "the given SAE", bandwidth: float = 0.05) -> SAE:
-    """sae_lens's object ``source`` as a teacher, the same function.
+def settled(
+    source: Any,
+    what: str = "the given SAE",
+    bandwidth: float = 0.05,
+    stated: Mapping[str, Any] | None = None,
+) -> SAE:
+    """sae_lens's object ``source`` as a teacher, the same function; ``stated`` as for :func:`load`.
 
     Raises:
         ValueError: a gate or a normalisation that is not supported, or weights that are not finite.
     """
-    return _checked(sae_lens_layout.weights(source, what), what, bandwidth)
+    return _checked(sae_lens_layout.weights(source, what)._replace(**(stated or {})), what, bandwidth)
 
 
-def load_any(path: Path | str) -> tuple[SAE, dict[str, Any]]:
-    """A local folder of any supported layout whose files say their gate, and the owner's metadata where there is some.
+def load_any(
+    path: Path | str, kind: Kind | None = None, stated: Mapping[str, Any] | None = None
+) -> tuple[SAE, dict[str, Any]]:
+    """A local folder or checkpoint of any supported layout, and the owner's metadata where there is some.
+
+    ``kind`` is for a lone checkpoint, which does not say its gate; ``stated`` as for :func:`load`.
 
     Raises:
-        ValueError: see :func:`load`; or a lone checkpoint, which does not say its gate.
+        ValueError: see :func:`load`; or a lone checkpoint without a kind.
     """
-    path, what = Path(path), f"teacher {path}"
+    path, what, metadata = Path(path), f"teacher {path}", {}
     match detect(path):
         case "sae_lens":
             opened = sae_lens_layout.open_sae(path, what)
-            return settled(opened, what), opened.cfg.metadata.to_dict()
+            weights, metadata = sae_lens_layout.weights(opened, what), opened.cfg.metadata.to_dict()
         case "gemma_scope":
-            return _checked(gemma_scope.read(path, what), what, 0.05), {}
-        case _ if path.is_file():
-            raise ValueError(
-                f"{what} is a lone checkpoint, which does not say its gate; load it with rsae.teachers.load(path, kind,"
-                " d_in) and hand over what you get"
-            )
+            weights = gemma_scope.read(path, what)
+        case _ if path.is_file() and kind is None:
+            raise ValueError(f"{what} is a lone checkpoint, which does not say its gate; give `kind` (--kind) too")
         case _:
-            return _checked(dictionary_learning.read(path, what, "relu"), what, 0.05), {}  # the folder says its class
+            weights = dictionary_learning.read(path, what, kind or "relu")  # of a folder, its class is read
+    if kind is not None and weights.kind != kind:
+        raise ValueError(f"{what} has a {weights.kind} gate, and not {kind}; leave `kind` out")
+    return _checked(weights._replace(**(stated or {})), what, 0.05), metadata
 
 
 def _checked(weights: Weights, what: str, bandwidth: float) -> SAE:
     if weights.input_scale != weights.input_scale:
         raise ValueError(
             f"{what} was trained on activations scaled to an expected norm of sqrt(d_in), and the factor is not in its"
-            " files; set `input_scale` for this teacher"
+            " files; state `input_scale` (a suite's `stated`, --input-scale of `rsae upgrade`)"
         )
     return settle(weights, what, bandwidth)
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -114,7 +115,7 @@ def test_scale_and_centring_of_the_input_are_folded(tmp_path, subtracts):
 
 def test_an_expected_norm_needs_its_factor(tmp_path):
     folder = checkpoints.sae_lens(tmp_path / "sae", W, normalize_activations="expected_average_only_in")
-    with pytest.raises(ValueError, match="set `input_scale`"):
+    with pytest.raises(ValueError, match="state `input_scale`"):
         teachers.load(folder, "relu", D_IN)
     sae = teachers.load(folder, "relu", D_IN, stated={"input_scale": 0.5})
     close(sae.encode(X), codes("AutoEncoder", 0.5 * X))
@@ -130,6 +131,30 @@ def test_what_the_files_do_not_say_can_be_stated(tmp_path):
     close(sae.encode(X), torch.where((h >= kth) & (h > 0), h, 0))
     with pytest.raises(ValueError, match="set `k`"):
         teachers.load(path, "topk", D_IN)
+
+
+def test_an_upgrade_loads_every_layout_and_asks_for_what_no_file_says(tmp_path):
+    """What ``rsae upgrade`` calls: without a configuration that says the kind."""
+    for name, kind in KINDS.items():
+        folder = checkpoints.dictionary_learning(tmp_path / name, name, W, K)
+        alone = shutil.copy(folder / "ae.pt", tmp_path / f"{name}.pt")
+        cases: list[tuple[Path, Kind | None]] = [(folder, None), (folder, kind), (Path(alone), kind)]
+        for path, given in cases:
+            close(teachers.load_any(path, given)[0].encode(X), codes(name, X))
+        with pytest.raises(ValueError, match=r"lone checkpoint.*give `kind` \(--kind\)"):
+            teachers.load_any(alone)
+    with pytest.raises(ValueError, match="has a relu gate, and not topk"):
+        teachers.load_any(tmp_path / "AutoEncoder", "topk")
+    scope = checkpoints.gemma_scope(tmp_path / "layer_12/width_16k/average_l0_82", W)
+    close(teachers.load_any(scope)[0].encode(X), teachers.load(scope, "jumprelu", D_IN).encode(X))
+    normed = checkpoints.sae_lens(tmp_path / "normed", W, normalize_activations="expected_average_only_in")
+    with pytest.raises(ValueError, match="--input-scale"):
+        teachers.load_any(normed)
+    close(teachers.load_any(normed, None, {"input_scale": 0.5})[0].encode(X), codes("AutoEncoder", 0.5 * X))
+    bare = tmp_path / "bare.pt"
+    torch.save({k: W[k] for k in ("W_enc", "b_enc", "W_dec", "b_dec")}, bare)
+    stated = {"k": K, "apply_b_dec_to_input": True}
+    close(teachers.load_any(bare, "topk", stated)[0].encode(X), codes("AutoEncoderTopK", X))
 
 
 def spoil(folder, **change):
