@@ -10,6 +10,9 @@ import pytest
 
 from rsae.report import blocks
 from rsae.report.page import Picture, render
+from tests.report.test_stage import root
+
+__all__ = ["root"]  # a fixture: the tiny suite's page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -53,10 +56,37 @@ window.addEventListener("load", () => {
 """
 
 
-def run(page: Path, folder: Path) -> tuple[dict, str]:
-    """What :data:`ACTS` found on ``page``, and what the browser logged."""
-    acted = folder / "acted.html"
-    acted.write_text(page.read_text().replace("<head>", f"<head>{ACTS}", 1))
+# every table by every column, up and down, with the order that the page's own keys ask for
+SORTS = """
+<script>
+window.problems = [];
+window.addEventListener("error", (e) => window.problems.push(String(e.message)));
+window.addEventListener("load", () => {
+  const found = { ready: Number(document.documentElement.dataset.ready), columns: 0, wrong: [] };
+  for (const table of document.querySelectorAll("table.data")) {
+    [...table.tHead.rows[0].cells].forEach((header, column) => {
+      for (const sign of [1, -1]) {
+        header.click();
+        const keys = [...table.tBodies[0].rows].map((r) => r.cells[column].dataset.key);
+        const numbers = keys.filter((k) => k !== "" && !Number.isNaN(Number(k))).map(Number);
+        const fine = numbers.every((n, i) => i === 0 || sign * (n - numbers[i - 1]) >= 0);
+        if (!fine) found.wrong.push(header.textContent);
+        found.columns += 1;
+      }
+    });
+  }
+  found.images = [...document.images].map((i) => i.complete && i.naturalWidth > 0);
+  found.problems = window.problems;
+  document.title = "FOUND" + JSON.stringify(found) + "END";
+});
+</script>
+"""
+
+
+def run(page: Path, folder: Path, acts: str = ACTS) -> tuple[dict, str]:
+    """What ``acts`` found on ``page``, and what the browser logged."""
+    acted = page.with_name("acted.html")  # beside it: figures are addressed from there
+    acted.write_text(page.read_text().replace("<head>", f"<head>{acts}", 1))
     options = "--headless=new --no-sandbox --disable-gpu --enable-logging=stderr --virtual-time-budget=8000 --dump-dom"
     profile = f"--user-data-dir={folder / 'profile'}"
     done = subprocess.run([str(BROWSER), *options.split(), profile, acted.as_uri()], capture_output=True, text=True)
@@ -116,3 +146,21 @@ def test_a_person_can_work_with_it(page, tmp_path):
         in found["said"]
     )
     assert found["strongest"] == "b"
+
+
+def test_a_suites_own_page_is_whole_in_a_browser(root, tmp_path):
+    page = root / "report.html"
+    found, log = run(page, tmp_path, SORTS)
+    assert found["problems"] == []
+    assert "CONSOLE" not in log
+    assert found["ready"] < 2000
+    assert page.stat().st_size < 5e6
+    assert found["columns"] > 100
+    assert found["wrong"] == []
+    assert len(found["images"]) >= 5
+    assert all(found["images"])
+    # what the page shows is its own: moved elsewhere, it shows the same
+    alone = tmp_path / "alone" / "report.html"
+    alone.parent.mkdir()
+    shutil.copy(page, alone)
+    assert run(alone, tmp_path, SORTS)[0]["images"] == found["images"]
