@@ -188,6 +188,7 @@ class Upgrades(Sources):
             {
                 **{k: job.arguments[k] for k in ("start", "teacher", "activations", "threshold")},
                 "tuning": tuning,
+                "checkpoints": self.unfinished(host, teacher, f"tune-{arm}"),
                 "out": out,
             },
             {

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from rsae.arms import EVERYTHING
+from rsae.checkpoint import Checkpoint
 from rsae.estimates import GIB
 from rsae.sae import SAE
 from rsae.shards import Shards
@@ -29,10 +30,16 @@ class Trials:
         self.held_out = list(chunks(Shards(tuning)))
         self.order_seed, self.fixed = order_seed, fixed
 
-    def run(self, sae: SAE, setting: Mapping[str, float], trains: tuple[str, ...] = EVERYTHING) -> dict[str, float]:
+    def run(
+        self,
+        sae: SAE,
+        setting: Mapping[str, float],
+        trains: tuple[str, ...] = EVERYTHING,
+        checkpoint: Checkpoint | None = None,
+    ) -> dict[str, float]:
         """Fine-tune ``sae`` with one setting; its mse and l0 on hard codes."""
         settings = Settings(**{**self.fixed, **setting})
-        finetune(sae, self.data, settings, self.order_seed, trains=trains)
+        finetune(sae, self.data, settings, self.order_seed, trains=trains, checkpoint=checkpoint)
         self.threshold.settle(sae)
         return self.judge(sae)
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rsae.arms import Kind, arms
-from rsae.files import sealed, write_json
+from rsae.checkpoint import Checkpoint, until_done
+from rsae.files import digest, sealed, sha256, write_json
+from rsae.provenance import code_digest
+from rsae.sae import WEIGHTS
 from rsae.stages.common import load, set_up_torch
 from rsae.stages.trials import Trials
 
@@ -23,6 +26,7 @@ def run(
     activations: Path,
     threshold: Path,
     tuning: Path,
+    checkpoints: Path,
     out: Path,
     *,
     definition: str,
@@ -31,17 +35,30 @@ def run(
     order_seed: int,
     **fixed: Any,
 ) -> None:
-    """Fine-tune the arm with every combination of ``grid`` and one seed; write all of them and the choice."""
+    """Fine-tune the arm with every combination of ``grid`` and one seed; write all of them and the choice.
+
+    Killed, the same call continues from what it left in the folder ``checkpoints``: trials that were through are judged
+    again, and not trained again.
+    """
     set_up_torch()
     trials, spec = Trials(teacher, activations, threshold, tuning, order_seed, fixed), arms(kind)[definition]
     reference = trials.judge(trials.teacher)
+    made_from = {
+        "fixed": {**fixed, "order_seed": order_seed},
+        "arm": definition,
+        "code": [code_digest(module) for module in (__name__, spec.module)],
+        "data": sha256(activations / "manifest.json"),
+        "start": sha256(start / WEIGHTS),
+    }
     tried = []
-    for values in product(*grid.values()):
-        setting = dict(zip(grid, values, strict=True))
-        sae = load(start)
-        sae = spec.prepare(sae) if spec.prepare else sae
-        tried.append({**setting, **trials.run(sae, setting, spec.trains)})
-        print(tried[-1], flush=True)
+    with until_done(checkpoints):
+        for i, values in enumerate(product(*grid.values())):
+            setting = dict(zip(grid, values, strict=True))
+            sae = load(start)
+            sae = spec.prepare(sae) if spec.prepare else sae
+            kept = Checkpoint(checkpoints / f"trial-{i}.pt", digest(made_from | {"setting": setting}))
+            tried.append({**setting, **trials.run(sae, setting, spec.trains, kept)})
+            print(tried[-1], flush=True)
     best = choose(tried, reference["l0_threshold"])
     chosen = {name: best[name] for name in grid}
     write_json(out, sealed({"rule": RULE, "teacher": reference, "chosen": chosen, "tried": tried, "fixed": fixed}))

@@ -1,9 +1,15 @@
 """The rule by which a teacher's lambda and learning rate are chosen."""
 
+import numpy as np
 import pytest
+import torch
 
+from rsae import shards
+from rsae.gates.topk import TopK
+from rsae.stages import tune_arm
 from rsae.stages.tune import choose
 from rsae.stages.tune_arm import choose as choose_arm
+from rsae.upgrade.finetune import _Run
 
 TEACHER = {"arm": "teacher", "mse_sum": 10.0, "l0": 20.0}
 
@@ -38,3 +44,46 @@ def test_an_arm_of_its_own_takes_its_lowest_error_at_the_teachers_l0():
     tried += [{"lr": 3.0, "mse_sum": 6.0, "l0_threshold": 19.0}]
     assert choose_arm(tried, 20.0)["lr"] == 3.0
     assert choose_arm(tried, 18.0)["lr"] == 3.0  # none is as sparse: the sparsest
+
+
+def test_trials_that_were_through_are_not_trained_again(tmp_path, make_sae, monkeypatch):
+    """Killed in its second trial, it continues in its second trial, and chooses what an unbroken run chooses."""
+    index = np.arange(400, dtype=np.int32) // 20
+    x = torch.randn(400, 8, generator=torch.Generator().manual_seed(0)).numpy().astype(np.float16)
+    for name in ("finetune", "threshold", "tuning"):
+        shards.write(
+            tmp_path / name, [shards.Block(index, index, x)],
+            n_tok=400, n_shards=1, dtype="float16", hook="h", documents=[str(i) for i in range(20)], made_from={},
+        )  # fmt: skip
+    make_sae(TopK(4)).save(tmp_path / "teacher", {})
+
+    def run(out, checkpoints):
+        where = {name: tmp_path / name for name in ("threshold", "tuning")}
+        tune_arm.run(
+            tmp_path / "teacher", tmp_path / "teacher", tmp_path / "finetune", **where,
+            checkpoints=checkpoints, out=out,
+            definition="teacher_ft", kind="topk", grid={"l1_coefficient": [0.0], "lr": [1e-4, 1e-3, 1e-2]},
+            order_seed=1, steps=20, batch=64, slow_lr=1e-3, decay_share=0.2, objective="own",
+            precision="fp32", pool_gib=1,
+        )  # fmt: skip
+
+    run(tmp_path / "unbroken.json", tmp_path / "a")
+    advance, steps = _Run.advance, []
+
+    def dying(self, batch):
+        steps.append(self.settings.lr)
+        if len(steps) == 30:
+            raise KeyboardInterrupt
+        advance(self, batch)
+
+    monkeypatch.setenv("RSAE_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setattr(_Run, "advance", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out.json", tmp_path / "b")
+    assert {path.name for path in (tmp_path / "b").glob("*.pt")} == {"trial-0.pt", "trial-1.pt"}
+    steps.clear()
+    steps.extend([0.0] * 100)  # past the deadly one
+    run(tmp_path / "out.json", tmp_path / "b")
+    assert steps[100:] == [1e-3] * 11 + [1e-2] * 20
+    assert (tmp_path / "out.json").read_bytes() == (tmp_path / "unbroken.json").read_bytes()
+    assert not (tmp_path / "b").exists()
