@@ -15,9 +15,10 @@ def proposing(factor: float, sae: Any, inputs: Inputs) -> Any:
     return pruned(sae, inputs.calibration, RHOS, factor)
 
 
-DECODER = ("W_dec", "b_dec", "refine.")  # what proposes moves with b_dec alone
+DECODER = ("W_dec", "b_dec", "refine.")  # what proposes moves with b_dec alone, and on dense teachers it moves far
 ARMS = [
     Arm("pruned_init", build=partial(proposing, 1.5)),
     Arm("pruned_init_2", build=partial(proposing, 2.0)),
     Arm("pruned", start="pruned_init", trains=DECODER, objective="error"),
+    Arm("pruned_held", start="pruned_init", trains=("W_dec", "refine."), objective="error"),  # proposals stay
 ]
