@@ -74,5 +74,12 @@ def run(
     if bad := verify.misses(found[0], published):
         cause = verify.likely_cause(ours, data, mean, published)
         raise ValueError(f"{what} misses its published figures and is not upgraded: {'; '.join(bad)}. {cause}")
-    measured = {"n_tok": shards.n_tok, **found[0]._asdict(), "agrees_with_sae_lens": len(found) == 2}
+    if not published:
+        print(f"{what}: no figure of it is published: a wrong convention that sae_lens shares would not be seen")
+    measured = {
+        "n_tok": shards.n_tok,
+        **found[0]._asdict(),
+        "agrees_with_sae_lens": len(found) == 2,
+        "held_against": sorted(published),
+    }
     write_json(out, sealed(measured))

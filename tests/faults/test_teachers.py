@@ -13,6 +13,7 @@ import torch
 
 from rsae import teachers
 from rsae.evaluate import verify
+from rsae.files import read_sealed
 from tests import checkpoints
 from tests.faults import pipeline
 
@@ -49,6 +50,13 @@ def test_the_stage_says_so(project, rsae):
     suite.write_text(suite.read_text().replace(f"{pipeline.ROOT}/assets/embedded/teachers/relu", "teacher"))
     said = rsae(f"import-teacher --host {pipeline.HOST} --teacher relu")
     assert "teacher teacher was trained at blocks.0.hook_resid_post" in said
+
+
+def test_a_teacher_without_published_figures_was_held_against_nothing(project, unbroken):
+    """The suite of this folder publishes none: file and log say so, for then a wrong convention can pass."""
+    pair = f"results/tiny/{pipeline.HOST}/relu/verified.json"
+    assert read_sealed(project / pair)["held_against"] == []
+    assert "no figure of it is published" in (unbroken.folder / "log.txt").read_text()
 
 
 @torch.no_grad()
