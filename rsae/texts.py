@@ -39,6 +39,7 @@ def from_files(path: Path, column: str, per: str, limit: int | None, label: str 
         ValueError: nothing is there, files of several or unknown kinds, no such column.
     """
     from datasets import load_dataset
+    from pyarrow import ArrowException
 
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] * path.is_file()
     if not files:
@@ -52,8 +53,9 @@ def from_files(path: Path, column: str, per: str, limit: int | None, label: str 
     try:
         rows = load_dataset(kind, data_files=[str(p) for p in files], split="train", streaming=True, **options)
         yield from _documents(rows, "text" if kind == "text" else column, label, path.name, limit, f"text {path}")
-    except OSError as error:
-        raise ValueError(f"text {path} cannot be read ({' '.join(str(error).split())})") from error
+    except (OSError, ArrowException, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())[:160]
+        raise ValueError(f"text {path} cannot be read ({said}); put the file there again") from error
 
 
 def from_hub(

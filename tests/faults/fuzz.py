@@ -1,14 +1,15 @@
 """Damage of every kind to everything that is read, and what comes of it.
 
 ``python -m tests.faults.fuzz N SEED``: N mutations; exit status 1 and the cases, if one of them is silent or unclean.
-Clean is a message of at most three lines (see :mod:`rsae.mistakes`). What this project writes itself must, besides,
-come back equal or not at all. A process of its own: a crash of a library shows in its exit status, and the shapes that
-tests check elsewhere are not checked here, as in a real run.
+Clean is a message of at most three lines that names the thing (see :mod:`rsae.mistakes`). What this project writes
+itself must, besides, come back equal or not at all. A process of its own: a crash of a library shows in its exit
+status, and the shapes that tests check elsewhere are not checked here, as in a real run.
 """
 
 import contextlib
 import functools
 import io
+import json
 import random
 import re
 import resource
@@ -20,9 +21,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
-from rsae import config, mistakes, shards, teachers, tokens
+from rsae import config, mistakes, shards, teachers, texts, tokens
+from rsae.api import shell
 from rsae.arms import Kind
 from rsae.checkpoint import Checkpoint
 from rsae.evaluate import sums
@@ -76,6 +80,9 @@ def specimens(folder: Path) -> dict[str, Specimen]:
     sums.write(folder / "sums.parquet", {sums.Cell("rsae", 0, "raw"): columns})
     write_json(folder / "fit.json", sealed({"num": [0.1, 0.5], "converged": True}))
     (folder / "suite.yaml").write_text(SUITE)
+    said = [f"document {i} says “{'so ' * i}”" for i in range(12)]
+    (folder / "text.jsonl").write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in said))
+    pq.write_table(pa.table({"text": said}), folder / "text.parquet")
 
     def sae(gate: Any) -> SAE:
         return SAE(*(w[k] for k in LINEAR), gate=gate)
@@ -94,6 +101,8 @@ def specimens(folder: Path) -> dict[str, Specimen]:
         "sums": Specimen(folder / "sums.parquet", sums.read, True),
         "sealed JSON": Specimen(folder / "fit.json", read_sealed, True),
         "checkpoint": Specimen(folder / "state.pt", _state, True),
+        "text of an upgrade": Specimen(folder / "text.jsonl", shell.read, False),
+        "text of a suite": Specimen(folder / "text.parquet", _text, False),
         "suite": Specimen(folder / "suite.yaml", lambda p: config.load(p, config.Suite), False),
     }
     found |= {f"own {name} SAE": Specimen(folder / name, _sae, True) for name in saes}
@@ -105,6 +114,10 @@ def specimens(folder: Path) -> dict[str, Specimen]:
     for kind, path in foreign.items():
         found[f"foreign {kind}"] = Specimen(path, functools.partial(teachers.load, kind=kind, d_in=D_IN), False)
     return found
+
+
+def _text(path: Path) -> Any:
+    return list(texts.from_files(path, "text", "line", None))
 
 
 def _shards(path: Path) -> Any:
@@ -120,7 +133,7 @@ def _sae(path: Path) -> Any:
 def _state(path: Path) -> Any:
     state = Checkpoint(path, "key").load()
     if state is None:
-        raise ValueError("not continued")
+        raise ValueError(f"{path} is not continued")
     return state
 
 
@@ -186,6 +199,8 @@ def run(n: int, seed: int) -> list[str]:
                 said = mistakes.sentence(error)
                 if said is None or len(said.splitlines()) > mistakes.LINES:
                     odd.append(f"{case}: {type(error).__name__}: {error}")
+                elif specimen.path.name not in said:
+                    odd.append(f"{case}: does not say what is wrong: {said}")
                 elif not isinstance(error, ValueError):
                     odd.append(f"{case}: no ValueError but {type(error).__name__}: {said}")
             else:
