@@ -474,10 +474,11 @@ def promote_assets(results: Results = RESULTS) -> None:
 
 # the page of `--help`: what people type comes first, then the stages, which Snakemake calls
 PANELS = {
-    "For people": ("upgrade", "push", "doctor", "show", "report", "check", "check-reported", "expect"),
+    "For people": ("upgrade", "push", "doctor", "show", "report", "check", "check-reported", "expect", "keep"),
     "Stages of a suite, in their order": (),  # all that are not named here
     "Gates and theory, without data": ("fit-gate", "gates", "theory"),
     "What comes from a hub": ("preflight", "fetch", "fetch-all", "clean-activations"),
+    "Teachers beside the committed ones, and what holds over all": ("more-activations", "more-teacher", "families"),
     "The embedded host and teachers, trained again": (
         "train-text",
         "train-host",
@@ -504,7 +505,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        said = mistakes.sentence(error)
+        said = mistakes.sentence(error, next(iter(sys.argv[1:]), ""))
         if said is None:
             raise
         sys.exit(f"rsae: {said}")

@@ -144,8 +144,16 @@ def test_faults_of_the_machine_are_said_in_one_sentence_and_bugs_keep_their_trac
         assert said.startswith("results/x: ")
     said = mistakes.sentence(OSError(errno.EIO, os.strerror(errno.EIO), "results/x"))
     assert said == "results/x: Input/output error; run the same line again"
-    assert "finetune.batch" in str(mistakes.sentence(MemoryError()))
+    assert mistakes.sentence(MemoryError(), "harvest") == (
+        "not enough memory for harvest; close other programs, take fewer `tokens` or a larger machine"
+    )
+    assert "take a smaller batch, fewer" in str(mistakes.sentence(MemoryError(), "finetune"))
     many = mistakes.sentence(ValueError("\n".join("abcde")))
     assert many == "a\nb\nand 3 more"
+    long = mistakes.sentence(ValueError("the file " + "x" * 10_000 + "; make it again"))
+    assert long is not None
+    assert len(long) < 700
+    assert long.startswith("the file ")
+    assert long.endswith("; make it again")
     for bug in (KeyError("x"), TypeError("x"), AssertionError()):
         assert mistakes.sentence(bug) is None
