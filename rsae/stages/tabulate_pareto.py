@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rsae.files import replacing
-from rsae.report import cells, figures, pareto
+from rsae.report import cells, figures, pareto, pictures
 from rsae.report.bootstrap import interval
 from rsae.report.frames import markdown
 
@@ -111,12 +111,21 @@ def _compared(rows: Sequence[pareto.Matched]) -> str:
 
 
 def _figure(out: Path, metric: str, found: Mapping[str, Mapping[str, pareto.Front]]) -> None:
-    with figures.panels(out, f"pareto_{metric}", len(found)) as axes:
+    colour = pictures.colours(list(dict.fromkeys(arm for arms in found.values() for arm in arms)))
+    with figures.panels(out, f"pareto_{metric}", len(found), 3.6, 3.4) as axes:
         for axis, (name, arms) in zip(axes, found.items(), strict=True):
             for arm, front in arms.items():
                 ends = np.array([interval(v[0], v[1:]) for v in front.value[metric]])
                 value = front.value[metric][:, 0]
                 spread = np.abs(ends.T - value)
-                axis.errorbar(front.l0[:, 0], value, spread, marker="o", markersize=3, linewidth=1, label=arm)
-            axis.set(title=name, xlabel="l0, hard codes", ylabel=metric, xscale="log")
-        axes[0].legend()
+                axis.errorbar(
+                    front.l0[:, 0], value, spread, marker="o", ms=3, lw=1, color=colour[arm], label=arm
+                )  # fmt: skip
+            axis.set(title=name.split("/")[-1], xlabel="l0, hard codes", ylabel=metric, xscale="log", ylim=(0, None))
+            shown: list[int] = []
+            for v in sorted({round(float(v)) for front in arms.values() for v in front.l0[:, 0]}):
+                shown += [v] if not shown or v > 1.25 * shown[-1] else []
+            axis.set_xticks(shown, [str(v) for v in shown])
+            axis.minorticks_off()
+        lines = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        axes[0].figure.legend([*lines.values()], [*lines], loc="outside right upper", fontsize=7)

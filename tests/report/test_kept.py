@@ -1,10 +1,11 @@
-"""The numbers of docs/controls.md, docs/pruned.md and the README are those of the rows that were kept."""
+"""The numbers of controls, pruned and pareto in docs/, and of the README, are those of the rows that were kept."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -68,6 +69,33 @@ def test_what_is_left_are_differences_of_rows(suite, n):
             value, reference = (means[row["teacher"], a, "hard", metric] for a in (row["arm"], "teacher_ft"))
             (percent,) = re.findall(r"\(([-+][\d.]+)%\)", row[metric])
             assert float(percent) == pytest.approx(100 * (value / reference - 1), abs=0.0501), row
+
+
+def test_what_is_matched_on_the_page_are_rows():
+    kept = pd.read_parquet(ROOT / "expected/pareto/matched.parquet")
+    found = rows("front l0 of teacher_ft", (ROOT / "docs/pareto.md").read_text())
+    assert len(found) == 15
+    for row in found:
+        here = kept[
+            kept.front.str.endswith("/" + row["front"])
+            & np.isclose(kept.l0, float(row["l0 of teacher_ft"]), atol=0.051)
+        ]
+        paper = "rsae_l1" if row["front"] == "jumprelu" else "rsae"
+        for column, text in row.items():
+            arm = paper if column.startswith("rsae") else column
+            if arm not in set(kept.arm):
+                continue
+            of = here[here.arm == arm].set_index("metric")
+            assert len(of) == 3
+            if text == "outside":
+                assert of.loc["mse_sum", "verdict"] == "outside"
+                continue
+            for metric, cell in zip(("mse_sum", "delta_ce"), text.split(", "), strict=True):
+                percent, _, mark = cell.partition("% ")
+                wanted = 100 * of.loc[metric, "difference"] / of.loc[metric, "control"]
+                assert float(percent.rstrip("%")) == pytest.approx(wanted, abs=0.0501), (row, arm)
+                word = "tie" if mark else "win" if wanted < 0 else "loss"
+                assert of.loc[metric, "verdict"] == word, (row, arm)
 
 
 def test_the_answer_on_the_first_page_are_rows():
