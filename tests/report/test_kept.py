@@ -72,7 +72,7 @@ def test_what_is_left_are_differences_of_rows(suite, n):
 
 
 def test_what_is_matched_on_the_page_are_rows():
-    kept = pd.read_parquet(ROOT / "expected/pareto/matched.parquet")
+    kept: Any = pd.read_parquet(ROOT / "expected/pareto/matched.parquet")
     found = rows("front l0 of teacher_ft", (ROOT / "docs/pareto.md").read_text())
     assert len(found) == 15
     for row in found:
