@@ -64,7 +64,7 @@ def described(name: str, thing: Any) -> Iterator[str]:
 def signature(thing: Any) -> str:
     """As it was written: jaxtyping's shapes included."""
     try:
-        found = str(inspect.signature(thing))
+        found = re.sub(r" at 0x[0-9a-f]+", "", str(inspect.signature(thing)))  # an address is another every time
     except ValueError:
         return "(...)"
     return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", found)  # classes by their own names
