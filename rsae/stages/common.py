@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from rsae.arms import Arm
 from rsae.device import device
 from rsae.files import sha256
-from rsae.sae import SAE
+from rsae.provenance import code_digest
+from rsae.sae import SAE, WEIGHTS
 from rsae.shards import Shards
 
 CHUNK = 2048  # tokens; times d_sae floats is the working memory
@@ -39,3 +42,13 @@ def load(folder: Path) -> SAE:
 def digests(saes: Mapping[tuple[str, int], Path]) -> list[tuple[str, int, str]]:
     """Each SAE and the sha256 of its settings, which hold that of its weights."""
     return [(*cell, sha256(folder / "cfg.json")) for cell, folder in saes.items()]
+
+
+def trained_from(stage: str, arm: Arm, activations: Path, start: Path) -> dict[str, Any]:
+    """What a training depends on, beside its settings: a checkpoint of anything else is not continued."""
+    return {
+        "arm": arm.name,
+        "code": [code_digest(module) for module in (stage, arm.module)],
+        "data": sha256(activations / "manifest.json"),
+        "start": sha256(start / WEIGHTS),
+    }

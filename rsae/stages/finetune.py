@@ -10,12 +10,10 @@ import torch
 from rsae.arms import Kind, arms
 from rsae.checkpoint import Checkpoint, until_done
 from rsae.estimates import GIB
-from rsae.files import digest, read_sealed, sealed, sha256, write_json
-from rsae.provenance import code_digest
-from rsae.sae import WEIGHTS
+from rsae.files import digest, read_sealed, sealed, write_json
 from rsae.shards import Shards
 from rsae.shuffle import resident
-from rsae.stages.common import load, set_up_torch
+from rsae.stages.common import load, set_up_torch, trained_from
 from rsae.stages.threshold import Threshold
 from rsae.upgrade.finetune import Settings, finetune
 from rsae.upgrade.parallel import By, Follower, joined
@@ -57,13 +55,7 @@ def run(
         budget |= {name: chosen[name] for name in takes}
     settings, spec = Settings(**budget), arms(kind)[definition]
     data = resident(shards, settings.pool_gib * GIB)
-    made_from = {
-        "settings": settings._asdict(),
-        "arm": spec.name,
-        "code": [code_digest(module) for module in (__name__, spec.module)],
-        "data": sha256(activations / "manifest.json"),
-        "start": sha256(start / WEIGHTS),
-    }
+    made_from = {"settings": settings._asdict(), **trained_from(__name__, spec, activations, start)}
     settled_on = Threshold(source, threshold)
     # until every seed is written, a kill makes Snakemake delete those that were
     with joined(by) as group, until_done(checkpoints) if group.rank == 0 else nullcontext():

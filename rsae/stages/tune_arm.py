@@ -7,10 +7,8 @@ from typing import Any
 
 from rsae.arms import Kind, arms
 from rsae.checkpoint import Checkpoint, until_done
-from rsae.files import digest, sealed, sha256, write_json
-from rsae.provenance import code_digest
-from rsae.sae import WEIGHTS
-from rsae.stages.common import load, set_up_torch
+from rsae.files import digest, sealed, write_json
+from rsae.stages.common import load, set_up_torch, trained_from
 from rsae.stages.trials import Trials
 
 SLACK = 1.01  # an l0 that is 1% off is not another l0; without it a rate would be dropped for a feature in 30 tokens
@@ -43,13 +41,7 @@ def run(
     set_up_torch()
     trials, spec = Trials(teacher, activations, threshold, tuning, order_seed, fixed), arms(kind)[definition]
     reference = trials.judge(trials.teacher)
-    made_from = {
-        "fixed": {**fixed, "order_seed": order_seed},
-        "arm": definition,
-        "code": [code_digest(module) for module in (__name__, spec.module)],
-        "data": sha256(activations / "manifest.json"),
-        "start": sha256(start / WEIGHTS),
-    }
+    made_from = {"fixed": {**fixed, "order_seed": order_seed}, **trained_from(__name__, spec, activations, start)}
     tried = []
     with until_done(checkpoints):
         for i, values in enumerate(product(*grid.values())):
@@ -59,9 +51,9 @@ def run(
             kept = Checkpoint(checkpoints / f"trial-{i}.pt", digest(made_from | {"setting": setting}))
             tried.append({**setting, **trials.run(sae, setting, spec.trains, kept)})
             print(tried[-1], flush=True)
-    best = choose(tried, reference["l0_threshold"])
-    chosen = {name: best[name] for name in grid}
-    write_json(out, sealed({"rule": RULE, "teacher": reference, "chosen": chosen, "tried": tried, "fixed": fixed}))
+        best = choose(tried, reference["l0_threshold"])
+        chosen = {name: best[name] for name in grid}
+        write_json(out, sealed({"rule": RULE, "teacher": reference, "chosen": chosen, "tried": tried, "fixed": fixed}))
 
 
 def choose(tried: Sequence[Mapping[str, float]], l0: float) -> Mapping[str, float]:

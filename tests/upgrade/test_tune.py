@@ -46,8 +46,8 @@ def test_an_arm_of_its_own_takes_its_lowest_error_at_the_teachers_l0():
     assert choose_arm(tried, 18.0)["lr"] == 3.0  # none is as sparse: the sparsest
 
 
-def test_trials_that_were_through_are_not_trained_again(tmp_path, make_sae, monkeypatch):
-    """Killed in its second trial, it continues in its second trial, and chooses what an unbroken run chooses."""
+def tuning_in(tmp_path, make_sae):
+    """A tuning of three trials, as a function of where its outcome and its states go."""
     index = np.arange(400, dtype=np.int32) // 20
     x = torch.randn(400, 8, generator=torch.Generator().manual_seed(0)).numpy().astype(np.float16)
     for name in ("finetune", "threshold", "tuning"):
@@ -67,6 +67,12 @@ def test_trials_that_were_through_are_not_trained_again(tmp_path, make_sae, monk
             precision="fp32", pool_gib=1,
         )  # fmt: skip
 
+    return run
+
+
+def test_trials_that_were_through_are_not_trained_again(tmp_path, make_sae, monkeypatch):
+    """Killed in its second trial, it continues in its second trial, and chooses what an unbroken run chooses."""
+    run = tuning_in(tmp_path, make_sae)
     run(tmp_path / "unbroken.json", tmp_path / "a")
     advance, steps = _Run.advance, []
 
@@ -86,4 +92,23 @@ def test_trials_that_were_through_are_not_trained_again(tmp_path, make_sae, monk
     run(tmp_path / "out.json", tmp_path / "b")
     assert steps[100:] == [1e-3] * 11 + [1e-2] * 20
     assert (tmp_path / "out.json").read_bytes() == (tmp_path / "unbroken.json").read_bytes()
+    assert not (tmp_path / "b").exists()
+
+
+def test_trials_are_kept_until_what_they_are_for_is_written(tmp_path, make_sae, monkeypatch):
+    """A disk that is full at the very end takes no training with it."""
+    run = tuning_in(tmp_path, make_sae)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tune_arm, "write_json", full)
+        with pytest.raises(OSError, match="No space left"):
+            run(tmp_path / "out.json", tmp_path / "b")
+    assert len([*(tmp_path / "b").glob("*.pt")]) == 3
+    steps = []
+    monkeypatch.setattr(_Run, "advance", lambda self, batch: steps.append(1))
+    run(tmp_path / "out.json", tmp_path / "b")
+    assert steps == []
     assert not (tmp_path / "b").exists()
