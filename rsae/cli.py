@@ -383,11 +383,12 @@ def upgrade(
     from rsae.stages.common import set_up_torch
 
     set_up_torch()
-    settings: dict[str, Any] = {"gate": gate, "steps": steps, "batch": batch}
-    settings["center_writing_weights"] = center_writing_weights
-    settings["kind"] = kind
-    settings["stated"] = {name: v for name, v in {"k": k, "input_scale": input_scale}.items() if v is not None}
-    print(run(teacher, sae_id, host, text, out, hook=hook, ctx=ctx, bos=bos, max_tok=max_tok, **settings))
+    stated = {name: v for name, v in {"k": k, "input_scale": input_scale}.items() if v is not None}
+    found = run(
+        teacher, sae_id, host, text, out, hook=hook, ctx=ctx, bos=bos, max_tok=max_tok, kind=kind, stated=stated,
+        center_writing_weights=center_writing_weights, gate=gate, steps=steps, batch=batch,
+    )  # fmt: skip
+    print(found)
     print(f"\nwritten: {out}/sae, {out}/README.md, {out}/cells.csv, {out}/run-card.json")
 
 

@@ -9,15 +9,13 @@ import torch
 from rsae.arms import Precision
 
 
-@contextmanager
-def training(precision: Precision) -> Iterator[None]:
+def training(precision: Precision) -> AbstractContextManager[None]:
     """While weights are trained: fp32 products on a CUDA device through TF32, unless ``fp32`` is asked for.
 
     TF32 keeps 10 of 23 bits of each factor and sums in fp32. A CPU has no such thing, and computes the same bits as
     ever.
     """
-    with _products("ieee" if precision == "fp32" else "tf32"):
-        yield
+    return _products("ieee" if precision == "fp32" else "tf32")
 
 
 def forward(precision: Precision, device: str) -> AbstractContextManager[Any]:

@@ -19,6 +19,7 @@ from rsae.sae import SAE
 from rsae.upgrade.price import own_coefficient
 
 GATES = {"resolvent": "resolvent", "pruned": "pruned", "rational": "rsae"}  # what people say: the tuned arm
+CENTRED = {"center_writing_weights": True}  # as sae_lens says it of a model
 LRS = (1e-4, 3e-4, 1e-3)
 
 
@@ -59,9 +60,6 @@ class Upgraded(NamedTuple):
         from rsae.saelens import convert
 
         return convert(self.sae, {**self.metadata, "arm": self.facts["arm"]})
-
-
-CENTRED = {"center_writing_weights": True}  # as sae_lens says it of a model
 
 
 def upgrade(

@@ -8,6 +8,8 @@ from rsae import config
 from rsae.plan.job import Job, derive_seed, pick
 from rsae.plan.sources import Sources
 
+FIXED = ("steps", "batch", "slow_lr", "decay_share", "objective", "precision", "pool_gib")  # what no trial varies
+
 
 class Upgrades(Sources):
     """Jobs up to the last fine-tune."""
@@ -181,7 +183,6 @@ class Upgrades(Sources):
         grid = pick("grid of the arm", arm, entry.grids)
         job = self.finetune(host, teacher, arm, [seed])
         tuning, out = self.read(host, teacher, "tuning"), self.tuning_file(host, teacher, arm)
-        kept = ("definition", "kind", "steps", "batch", "slow_lr", "decay_share", "objective", "precision", "pool_gib")
         return Job(
             "tune_arm",
             [*(f for f in job.inputs if f != out), tuning],
@@ -194,7 +195,7 @@ class Upgrades(Sources):
             {
                 "grid": grid.model_dump(),
                 "order_seed": job.settings["order_seeds"][str(seed)],
-                **{k: job.settings[k] for k in kept},
+                **{k: job.settings[k] for k in ("definition", "kind", *FIXED)},
             },
             job.module,
         )
@@ -207,7 +208,6 @@ class Upgrades(Sources):
         seed = self.suite.seeds[0]
         job = self.finetune(host, teacher, "rsae", [seed])
         tuning = self.read(host, teacher, "tuning")
-        kept = ("steps", "batch", "slow_lr", "decay_share", "objective", "precision", "pool_gib")
         return Job(
             "tune",
             [*job.inputs, tuning],
@@ -220,6 +220,6 @@ class Upgrades(Sources):
             {
                 "grid": entry.tuning.model_dump(),
                 "order_seed": job.settings["order_seeds"][str(seed)],
-                **{k: job.settings[k] for k in kept},
+                **{k: job.settings[k] for k in FIXED},
             },
         )

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from rsae.precision import exact
 from rsae.refine.base import Refinement
+from rsae.refine.resolvent import BLOCK
 
-BLOCK = 1 << 24  # numbers in one gathered block, at most
 RIDGE = 1e-6  # of unit rows: tells dependent ones apart
 
 
@@ -38,10 +38,9 @@ class Pursuit(Refinement):
     ) -> Float[Tensor, "n_tok d_sae"]:
         norm = W_dec.norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
         rows = max(1, BLOCK // (self.k * (x.shape[1] + self.k)))
+        unit = W_dec / norm[:, None]
         with exact(x.device.type):
-            parts = [
-                self._pursued(a, b, W_dec / norm[:, None]) for a, b in zip(x.split(rows), z0.split(rows), strict=True)
-            ]
+            parts = [self._pursued(*both, unit) for both in zip(x.split(rows), z0.split(rows), strict=True)]
         z = torch.cat(parts) / norm
         return z.relu() if self.rectify else z
 
