@@ -139,7 +139,10 @@ def _gate(w: Weights, what: str, bandwidth: float) -> Gate:
             return ReLU()
         case "topk":
             if not w.k:
-                raise ValueError(f"{what} does not say how many features it keeps; set `k` for this teacher")
+                raise ValueError(
+                    f"{what} does not say how many features it keeps; set `k` (a suite's `stated`, --k"
+                    " of `rsae upgrade`)"
+                )
             return TopK(w.k)
         case "jumprelu":
             if w.threshold is None:
