@@ -101,15 +101,15 @@ def test_an_untrained_upgrade_comes_out_where_training_spoils_it(lr, chosen):
 def test_pruning_finds_features_that_the_encoder_missed():
     teacher, x, documents = case(TopK(K), together=True)
     found = upgrade(teacher, x, "pruned", documents=documents, steps=5, lrs=[1e-4])
-    assert set(found.arms) == {"teacher", "teacher_ft", "pruned_init", "pruned"}
+    assert set(found.arms) == {"teacher", "teacher_ft", "pruned_init", "pruned_held"}
     errors, l0 = {}, {}
-    for name in ("resolvent_init", "pruned_init", "pruned"):
+    for name in ("resolvent_init", "pruned_init", "pruned_held"):
         sae = found.arms.get(name) or with_rho(teacher, 0.01)
         z = sae.encode(x)
         errors[name] = float((x - z @ sae.W_dec - sae.b_dec).square().sum(1).mean())
         l0[name] = float((z != 0).sum(1).float().mean())
     assert errors["pruned_init"] < 0.8 * errors["resolvent_init"]
-    assert errors["pruned"] < 1.01 * errors["pruned_init"]
+    assert errors["pruned_held"] < 1.01 * errors["pruned_init"]
     assert l0["pruned_init"] < 1.02 * K  # the cut was settled on a tenth of the documents
 
 
