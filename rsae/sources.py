@@ -133,23 +133,35 @@ class Docstrings(Strict):
     shares: dict[str, Share]
 
 
+class Labelled(Strict):
+    """What a probe is to tell of a document of a text."""
+
+    label: str | None = None  # a column
+    classes: list[str] | None = Field(None, min_length=2)  # documents of these alone are read
+
+    @model_validator(mode="after")
+    def _of_a_label(self) -> "Labelled":
+        if self.classes is not None and self.label is None:
+            raise ValueError("`classes` are values of a column; say which in `label`")
+        return self
+
+
 SHARES = {"test": 0.1, "threshold": 0.05, "tuning": 0.05, "calibration": 0.05, "finetune": 0.75}
 
 
-class FileText(Strict):
+class FileText(Labelled):
     """Parquet, JSON lines or plain text on this machine, a file or a folder (see :mod:`rsae.texts`)."""
 
     source: Literal["files"]
     path: Path
     column: str = "text"
-    label: str | None = None  # another column: what a probe is to tell of a document
     per: Literal["line", "paragraph", "file"] = "paragraph"  # what is a document in plain text
-    documents: Positive | None = None  # the first so many
+    documents: Positive | None = None  # the first so many, in equal shares where there are `classes`
     shares: dict[str, Share] = SHARES
 
 
-class HubText(Strict):
-    """The first ``documents`` of a dataset, streamed (see :mod:`rsae.texts`)."""
+class HubText(Labelled):
+    """The first ``documents`` of a dataset, in equal shares of its ``classes``, streamed (see :mod:`rsae.texts`)."""
 
     source: Literal["datasets"]
     name: str
@@ -157,7 +169,6 @@ class HubText(Strict):
     revision: str = "main"
     split: str = "train"
     column: str = "text"
-    label: str | None = None
     documents: Positive
     shares: dict[str, Share] = SHARES
 

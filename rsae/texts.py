@@ -1,5 +1,6 @@
 """Text of one's own: a dataset of the hub, or local files, shared out by a hash of each document."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -32,8 +33,17 @@ def shared_out(
     return result
 
 
-def from_files(path: Path, column: str, per: str, limit: int | None, label: str | None = None) -> Iterator[Document]:
+def from_files(
+    path: Path,
+    column: str,
+    per: str,
+    limit: int | None,
+    label: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> Iterator[Document]:
     """Documents of a Parquet, JSON-lines or text file, or of all such files below a folder.
+
+    ``limit``: the first so many, or an equal share of it for each of ``classes``, which are values of ``label``.
 
     Raises:
         ValueError: nothing is there, files of several or unknown kinds, no such column.
@@ -52,7 +62,8 @@ def from_files(path: Path, column: str, per: str, limit: int | None, label: str 
     options: dict[str, Any] = {"sample_by": UNITS[per]} if kind == "text" else {}
     try:
         rows = load_dataset(kind, data_files=[str(p) for p in files], split="train", streaming=True, **options)
-        yield from _documents(rows, "text" if kind == "text" else column, label, path.name, limit, f"text {path}")
+        found = _documents(rows, "text" if kind == "text" else column, label, path.name, f"text {path}")
+        yield from _first(limit, classes, found, f"text {path}")
     except (OSError, ArrowException, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())[:160]
         raise ValueError(f"text {path} cannot be read ({said}); put the file there again") from error
@@ -66,8 +77,9 @@ def from_hub(
     column: str,
     limit: int | None,
     label: str | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Iterator[Document]:
-    """The first ``limit`` documents of a dataset, streamed.
+    """The first ``limit`` documents of a dataset, or an equal share of it for each of ``classes``, streamed.
 
     Raises:
         ValueError: no such dataset, subset, split or column; no network; a licence to accept.
@@ -81,7 +93,7 @@ def from_hub(
             local = hub.snapshot(name, revision, "dataset") if hub.offline() else None
             place, at = (name, revision) if local is None else (str(local), None)
             rows = load_dataset(place, subset, revision=at, split=split, streaming=True)
-            return list(_documents(rows, column, label, name, limit, what))
+            return list(_first(limit, classes, _documents(rows, column, label, name, what), what))
         except ImportError as error:  # a compression that the lock file does not cover
             raise ValueError(f"{what} needs a package that is not installed: {error}") from error
         except FileNotFoundError as error:
@@ -90,10 +102,27 @@ def from_hub(
     return iter(hub.patiently(first, name, revision, None))
 
 
-def _documents(
-    rows: Any, column: str, label: str | None, name: str, limit: int | None, what: str
+def _first(
+    limit: int | None, classes: Sequence[str] | None, documents: Iterable[Document], what: str
 ) -> Iterator[Document]:
-    for index, row in enumerate(islice(rows, limit)):
+    if classes is None:
+        yield from islice(documents, limit)
+        return
+    # as many of each, for a dataset may be sorted by class
+    share = sys.maxsize if limit is None else -(-limit // len(classes))
+    n = dict.fromkeys(classes, 0)
+    for document in documents:
+        if n.get(document.label, share) < share:
+            n[document.label] += 1
+            yield document
+        if min(n.values()) == share:
+            return
+    if missing := [c for c in classes if not n[c]]:
+        raise ValueError(f"{what} has no document of class {', '.join(missing)}; correct `classes`")
+
+
+def _documents(rows: Any, column: str, label: str | None, name: str, what: str) -> Iterator[Document]:
+    for index, row in enumerate(rows):
         for key, wanted in (("column", column), ("label", label)):
             if wanted is not None and wanted not in row:
                 raise ValueError(f"{what} has no column {wanted!r}; it has {', '.join(row)}; set `{key}`")

@@ -44,10 +44,13 @@ def _documents(
             return docstrings.documents(options["packages"], shares, splits)
         case "files":
             found = texts.from_files(
-                Path(options["path"]), *(options[k] for k in ("column", "per", "documents", "label"))
+                Path(options["path"]), *(options[k] for k in ("column", "per", "documents", "label", "classes"))
             )
         case _:
             found = texts.from_hub(
-                *(options[k] for k in ("name", "subset", "revision", "split", "column", "documents", "label"))
+                *(
+                    options[k]
+                    for k in ("name", "subset", "revision", "split", "column", "documents", "label", "classes")
+                )
             )
     return texts.shared_out(found, shares, splits)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from rsae import texts
 from rsae.evaluate import scores
 from rsae.evaluate.sums import Cell
 from rsae.plan import load_plans
+from rsae.plan.texts import load_text
 from rsae.report import probing
 from rsae.report.cells import Pair
+from rsae.sources import FileText, HubText
 from rsae.stages import probe_text, text
 
 TEACHER = Path("assets/embedded/teachers/topk")
@@ -32,7 +35,7 @@ def labelled(folder: Path, told: bool) -> Path:
     shares = {"test": 0.4, "finetune": 0.6}
     text.run(
         folder / "text", source="files", shares=shares, splits=list(shares), path=source, column="body", per="line",
-        documents=None, label="kind",
+        documents=None, label="kind", classes=None,
     )  # fmt: skip
     return folder / "text"
 
@@ -89,7 +92,7 @@ def test_a_text_without_labels_is_refused(tmp_path):
         labelled(tmp_path, True)
         text.run(
             tmp_path / "again", source="files", shares={"test": 1.0}, splits=["test"], path=tmp_path / "rows.jsonl",
-            column="body", per="line", documents=None, label="mood",
+            column="body", per="line", documents=None, label="mood", classes=None,
         )  # fmt: skip
 
 
@@ -97,7 +100,45 @@ def test_a_text_without_labels_is_refused(tmp_path):
 def test_a_row_without_its_label_is_named(missing):
     rows = [{"body": "some words", "kind": "prose"}, {"body": "more words", "kind": missing}]
     with pytest.raises(ValueError, match=r"the text: row 1 has no value in the column 'kind'"):
-        list(texts._documents(rows, "body", "kind", "t", None, "the text"))
+        list(texts._documents(rows, "body", "kind", "t", "the text"))
+
+
+def test_classes_come_in_equal_shares_from_a_text_that_is_sorted_by_them(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    stars = [5.0] * 40 + [3.0] * 40 + [1.0] * 40  # numbers: a class is what they read as
+    path.write_text("".join(json.dumps({"body": f"review {i}", "stars": s}) + "\n" for i, s in enumerate(stars)))
+
+    def found(limit, classes):
+        return [(d.text, d.label) for d in texts.from_files(path, "body", "line", limit, "stars", classes)]
+
+    assert found(7, ["1.0", "5.0"]) == [
+        (f"review {i}", s) for s, at in (("5.0", 0), ("1.0", 80)) for i in range(at, at + 4)
+    ]
+    assert len(found(None, ["1.0", "3.0"])) == 80
+    assert len(found(300, ["1.0", "3.0"])) == 80  # fewer than were asked for
+    with pytest.raises(ValueError, match="has no document of class 2, 4; correct `classes`"):
+        found(None, ["2", "5.0", "4"])
+
+
+def test_the_classes_that_saebench_probes_are_there():
+    """Its sets, without the two whose labels are no column (docs/probing.md)."""
+    sets: dict[str, Any] = {name: load_text(name) for name in ("ag_news", *(f"bias_in_bios_{i}" for i in (1, 2, 3)))}
+    sets |= {name: load_text(f"amazon_{name}") for name in ("categories", "sentiment")}
+    assert all(isinstance(text, HubText) for text in sets.values())
+    classes = {name: text.classes for name, text in sets.items()}
+    assert classes == {
+        "ag_news": None,  # it has four, and all are probed
+        "bias_in_bios_1": ["0", "1", "2", "6", "9"],
+        "bias_in_bios_2": ["11", "13", "14", "18", "19"],
+        "bias_in_bios_3": ["20", "21", "22", "25", "26"],
+        "categories": ["1", "2", "3", "5", "6"],
+        "sentiment": ["1.0", "5.0"],
+    }
+    columns = {name: (text.column, text.label) for name, text in sets.items()}
+    assert columns["bias_in_bios_1"] == columns["bias_in_bios_3"] == ("hard_text", "profession")
+    assert (columns["categories"], columns["sentiment"]) == (("text", "category"), ("text", "rating"))
+    with pytest.raises(ValueError, match="say which in `label`"):
+        FileText(source="files", path=Path("x"), classes=["a", "b"])
 
 
 def test_a_suite_asks_for_it_by_name(tmp_path):
