@@ -1,5 +1,6 @@
 """Batches in an order that a seed fixes, from rows in memory or from shards of any number."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -37,8 +38,8 @@ def batches(
 
     They are on ``device``, if one is given. Rows in memory are permuted as a whole, and need no ``pool``. From shards,
     a pass permutes the row groups and cuts them into chapters of half of ``pool`` bytes; one chapter is read while
-    batches are drawn from all rows of the one before. What is left of a chapter and fills no batch is left out of that
-    pass.
+    batches are drawn from all rows of the one before, into the memory of the one before that. What is left of a
+    chapter and fills no batch is left out of that pass.
 
     Raises:
         ValueError: a chapter would hold less than one batch, or than two row groups.
@@ -51,10 +52,11 @@ def batches(
     if capacity < (least := max(batch, 2 * max(data.groups))):
         raise ValueError(f"half of a pool holds {capacity} rows, a batch or two row groups {least}; enlarge the pool")
     chapters = _chapters(data.groups, capacity, batch, seed, start)
+    spaces = itertools.cycle([data.space(min(capacity, len(data))) for _ in range(2)])
     with ThreadPoolExecutor(1) as reader:
 
         def read(chapter: _Chapter) -> Tensor:
-            return torch.from_numpy(data.activations(chapter.groups))
+            return torch.from_numpy(data.activations(chapter.groups, next(spaces)))
 
         following = next(chapters)
         coming = reader.submit(read, following)

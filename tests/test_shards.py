@@ -48,6 +48,26 @@ def test_what_is_written_is_read_back(tmp_path, dtype):
     assert metadata[b"hook"] == b"blocks.0.hook_resid_post"
 
 
+def test_row_groups_are_read_in_any_order_into_memory_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROW_GROUP", 64)
+    write(tmp_path / "a", blocks())
+    read = Shards(tmp_path / "a")
+    whole, starts = read.load().x, np.cumsum([0, *read.groups])
+    order = [7, 2, 3, 17, 0]
+    wanted = np.concatenate([whole[starts[g] : starts[g + 1]] for g in order])
+    space = read.space(500)
+    space[:] = 7
+    found = read.activations(order, space)
+    np.testing.assert_array_equal(found, wanted)
+    assert np.shares_memory(found, space)
+    assert (space[len(wanted) :] == 7).all()
+    np.testing.assert_array_equal(read.activations(order), wanted)
+    with open(tmp_path / "a/shard-00000.parquet", "r+b") as file:  # after it was checked
+        file.truncate(1500)
+    with pytest.raises(ValueError, match=r"shard-00000\.parquet ended while it was read; delete the folder"):
+        read.activations(order)
+
+
 def test_bytes_do_not_depend_on_how_the_rows_came(tmp_path):
     write(tmp_path / "a", blocks(step=70))
     write(tmp_path / "b", blocks(step=333))

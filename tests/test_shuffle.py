@@ -73,13 +73,16 @@ def test_a_chapter_is_drawn_from_all_over_the_data(shards):
 
 
 def test_never_more_rows_than_the_pool_allows(shards, monkeypatch):
-    read = []
+    spaces, read, space, activations = [], [], Shards.space, Shards.activations
+    monkeypatch.setattr(Shards, "space", lambda self, rows: spaces.append(x := space(self, rows)) or x)
     monkeypatch.setattr(
-        Shards, "activations", lambda self, groups, plain=Shards.activations: read.append(x := plain(self, groups)) or x
+        Shards, "activations", lambda self, groups, into: read.append(x := activations(self, groups, into)) or x
     )
     numbers(batches(shards, BATCH, 3, pool=POOL), 200)
     assert len(read) > 4
-    assert 2 * max(x.nbytes for x in read) <= POOL
+    assert len(spaces) == 2
+    assert all(any(np.shares_memory(x, space) for space in spaces) for x in read)  # no other memory is filled
+    assert sum(x.nbytes for x in spaces) <= POOL
 
 
 def test_what_fits_is_in_memory_and_permuted_as_a_whole(shards):
