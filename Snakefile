@@ -1,5 +1,6 @@
 # The benchmark as a graph: text -> tokens -> activations -> gate fits -> upgrades -> judgements -> tables.
 # Targets: a suite (embedded, quick), a host of a suite, a file, or nothing for the embedded suite.
+import re
 import sys
 
 sys.path.insert(0, str(workflow.basedir))

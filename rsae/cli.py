@@ -102,7 +102,7 @@ def tokens(host: Site, split: Split, results: Results = RESULTS) -> None:
 
 @app.command()
 def harvest(host: Site, split: Split, results: Results = RESULTS) -> None:
-    """Residual activations of a split to Parquet shards."""
+    """Residual activations of a split to Parquet shards, of all sites that read the same rows."""
     _do(_plan_of(host, results).harvest(host, split))
 
 

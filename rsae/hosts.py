@@ -1,7 +1,7 @@
 """The language model: capture and splice at one residual site."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,13 @@ from rsae.tokenizers import load_tokenizer
 from rsae.tokens import Row, TokenRows, batches
 
 BATCH = 32  # rows that are captured together
+
+
+class Site(NamedTuple):
+    """One place in the residual stream, and how it is seen there."""
+
+    hook: str
+    centred: bool = False  # without each token's mean over d_in
 
 
 class Clean(NamedTuple):
@@ -55,20 +62,25 @@ class Host:
     """
 
     def __init__(self, path: Path | str, hook: str, center_writing_weights: bool = False) -> None:
-        self.path, self.hook, self.device = opened(path), hook, device()
+        self.path, self.device = opened(path), device()
         self.model = load_model(self.path).to(self.device)
+        self.readers = _readers(self.model)  # before a bridge wraps them
+        self.hook, self.centred = self.site = Site(hook, center_writing_weights)
+        self.n_before = self._blocks_before(self.site)
+        self.longest = getattr(self.model.config, "max_position_embeddings", None)
+        self.vocab: int = self.model.get_output_embeddings().out_features  # logits per position
+
+    def _blocks_before(self, site: Site) -> int:
+        """How many blocks lie before a site, having checked that it can be seen as it is asked for."""
         sites = [f"blocks.{i}.hook_resid_{at}" for i in range(len(_blocks(self.model))) for at in ("pre", "post")]
-        if hook not in sites:
-            raise ValueError(f"host {path} has no hook {hook!r}; its residual sites are {', '.join(sites)}")
-        if center_writing_weights and (other := _readers(self.model) - {"LayerNorm"}):
+        if site.hook not in sites:
+            raise ValueError(f"host {self.path} has no hook {site.hook!r}; its residual sites are {', '.join(sites)}")
+        if site.centred and (other := self.readers - {"LayerNorm"}):
             raise ValueError(
-                f"host {path} reads its residual stream through {', '.join(sorted(other))}, to which the mean"
+                f"host {self.path} reads its residual stream through {', '.join(sorted(other))}, to which the mean"
                 " matters; set center_writing_weights: false"
             )
-        self.centred = center_writing_weights
-        self.longest = getattr(self.model.config, "max_position_embeddings", None)
-        self.n_before = int(hook.split(".")[1]) + hook.endswith("post")  # blocks that lie before the hook
-        self.vocab: int = self.model.get_output_embeddings().out_features  # logits per position
+        return int(site.hook.split(".")[1]) + site.hook.endswith("post")
 
     def digests(self) -> list[str]:
         """sha256 of each file that the host is made of."""
@@ -90,30 +102,39 @@ class Host:
     def _before(self) -> list[Any]:
         return [*self.bridge.blocks][: self.n_before]
 
-    def _seen(self, x: Tensor) -> Tensor:
-        return x - x.mean(-1, keepdim=True) if self.centred else x.clone()
-
-    @torch.no_grad()
     def capture(self, ids: Int[Tensor, "b len"]) -> Float[Tensor, "b len d_in"]:
         """The residual stream at the hook; what comes after it is not run."""
-        ids, blocks = self._read(ids), _blocks(self.model)
-        kept: list[Any] = []
+        return self.captures(ids, [self.site])[0]
 
-        def keep(x: Any) -> None:
-            kept.append(x[0] if isinstance(x, tuple) else x)
-            raise _ReachedError
+    @torch.no_grad()
+    def captures(self, ids: Int[Tensor, "b len"], sites: Sequence[Site]) -> list[Float[Tensor, "b len d_in"]]:
+        """The residual stream at each of ``sites``, of one run; what comes after the last of them is not run.
 
-        if self.n_before:
-            handle = blocks[self.n_before - 1].register_forward_hook(lambda block, args, output: keep(output))
-        else:
-            handle = blocks[0].register_forward_pre_hook(lambda block, args: keep(args))
+        Raises:
+            ValueError: the model has no such hook, or cannot be centred.
+        """
+        ids, blocks, before = self._read(ids), _blocks(self.model), [self._blocks_before(site) for site in sites]
+        kept: dict[int, Tensor] = {}  # by the number of blocks before
+
+        def keep(n: int, x: Any) -> None:
+            kept[n] = x[0] if isinstance(x, tuple) else x
+            if n == max(before):
+                raise _ReachedError
+
+        def hooked(n: int) -> Any:
+            if n:
+                return blocks[n - 1].register_forward_hook(lambda block, args, output: keep(n, output))
+            return blocks[0].register_forward_pre_hook(lambda block, args: keep(n, args))
+
+        handles = [hooked(n) for n in set(before)]
         try:
             self.model.base_model(ids, use_cache=False)
         except _ReachedError:
             pass
         finally:
-            handle.remove()
-        return self._seen(kept[0])
+            for handle in handles:
+                handle.remove()
+        return [_seen(kept[n], site) for n, site in zip(before, sites, strict=True)]
 
     @torch.no_grad()
     def clean(self, ids: Int[Tensor, "b len"]) -> Clean:
@@ -127,7 +148,7 @@ class Host:
             logits = self.bridge.run_with_hooks(
                 ids,
                 return_type="logits",
-                fwd_hooks=[(self.hook, lambda x, hook: kept.append(self._seen(x.detach())))],
+                fwd_hooks=[(self.hook, lambda x, hook: kept.append(_seen(x.detach(), self.site)))],
             )
         finally:
             for handle in handles:
@@ -169,6 +190,10 @@ def _handing_on(blocks: list[Any], like: Any, resid: Tensor) -> Iterator[None]:
             del vars(block)["forward"]
 
 
+def _seen(x: Tensor, site: Site) -> Tensor:
+    return x - x.mean(-1, keepdim=True) if site.centred else x.clone()
+
+
 def _blocks(model: Any) -> Any:
     """The decoder's layers, which every architecture holds in one list of ``num_hidden_layers``.
 
@@ -187,15 +212,20 @@ def _readers(model: nn.Module) -> set[str]:
     return {type(m).__name__ for m in model.modules() if re.search("norm", type(m).__name__, re.IGNORECASE)}
 
 
-def activations(host: Any, rows: TokenRows, what: str, first: int = 0) -> Iterator[tuple[Row, Float[Tensor, "n d_in"]]]:
+def activations(
+    host: Any, rows: TokenRows, what: str, first: int = 0, sites: Sequence[Site] | None = None
+) -> Iterator[tuple[Row, Float[Tensor, "n width"]]]:
     """What ``host`` captures at every position of text, row by row in their order; BOS is left out.
 
+    ``sites``: those of them side by side, [n, len(sites)·d_in], from one run; None: the host's own.
     From row ``first`` on, in the batches of a call that begins with row 0: its activations are the same to the bit.
     """
+    at = [host.site] if sites is None else sites
     skipped = first // BATCH * BATCH
     rest = rows._replace(rows=rows.rows[skipped:])
     for members, ids in progress(batches(rest, BATCH), -(-len(rest.rows) // BATCH), what):
-        for index, (row, x) in enumerate(zip(members, host.capture(torch.from_numpy(ids)).cpu(), strict=True), skipped):
+        captured = torch.cat(host.captures(torch.from_numpy(ids), at), dim=-1).cpu()
+        for index, (row, x) in enumerate(zip(members, captured, strict=True), skipped):
             if index >= first:
                 yield row, x[int(rows.bos) : len(row.ids)]
         skipped += BATCH

@@ -6,7 +6,9 @@ d_in, hook) stands in each shard's schema metadata and in ``manifest.json``, tog
 """
 
 import itertools
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,82 +47,107 @@ def _schema(dtype: str, d_in: int, hook: str) -> pa.Schema:
     )
 
 
-class Unfinished:
-    """Whole shards in a folder that a :func:`write` fills, and from which the next one goes on if it is interrupted.
+class Target(NamedTuple):
+    """A folder of shards that is to be written."""
 
-    ``key`` is a digest of all that the rows follow from: what was kept under another is deleted.
+    folder: Path
+    hook: str
+    made_from: Any
+
+
+class Unfinished:
+    """Whole shards in a folder that :func:`write_all` fills, and from which the next call goes on if it is interrupted.
+
+    Each of ``n_targets`` has a folder in it. ``key`` is a digest of all that the rows follow from: what was kept under
+    another is deleted.
     """
 
     RECORD = "unfinished.json"
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, n_targets: int = 1) -> None:
         self.folder, self.key = folder, key
-        folder.mkdir(parents=True, exist_ok=True)
-        self.shards = list(self._kept())
-        whole = {self.RECORD, *(entry["file"] for entry in self.shards)}
-        for path in folder.iterdir():
-            if path.name not in whole:
+        self.folders = [folder / str(i) for i in range(n_targets)]
+        for place in self.folders:
+            place.mkdir(parents=True, exist_ok=True)
+        self.shards = list(self._kept())  # for each shard an entry per target
+        whole = {
+            place / entry["file"] for shard in self.shards for place, entry in zip(self.folders, shard, strict=True)
+        }
+        for path in [p for p in folder.rglob("*") if p.is_file()]:
+            if path not in whole and path != folder / self.RECORD:
                 path.unlink()
 
-    def _kept(self) -> Iterator[dict[str, Any]]:
+    def _kept(self) -> Iterator[list[dict[str, Any]]]:
         try:
             record = read_sealed(self.folder / self.RECORD)
         except ValueError:  # none, or a damaged one
             return
-        for entry in record["shards"] if record["key"] == self.key else []:
-            path = self.folder / entry["file"]
-            if not path.is_file() or sha256(path) != entry["sha256"]:
-                return
-            yield entry
+        for shard in record["shards"] if record["key"] == self.key else []:
+            for place, entry in zip(self.folders, shard, strict=True):
+                path = place / entry["file"]
+                if not path.is_file() or sha256(path) != entry["sha256"]:
+                    return
+            yield shard
 
     @property
     def n_tok(self) -> int:
         """Rows that need not come again."""
-        return sum(entry["rows"] for entry in self.shards)
+        return sum(shard[0]["rows"] for shard in self.shards)
 
     @property
     def d_in(self) -> int:
         """Width of the rows, once there are any."""
-        return int(pq.read_schema(self.folder / self.shards[0]["file"]).metadata[b"d_in"])
+        return int(pq.read_schema(self.folders[0] / self.shards[0][0]["file"]).metadata[b"d_in"])
 
-    def write(self, groups: Iterator[Block], rows: int, dtype: str, hook: str) -> None:
-        """The next shard, of ``rows`` rows that come in row groups."""
-        path = self.folder / f"shard-{len(self.shards):05d}.parquet"
-        first = next(groups)
-        schema = _schema(dtype, first.x.shape[1], hook)
-        with (
-            replacing(path) as temporary,
-            pq.ParquetWriter(
-                temporary,
-                schema,
-                compression="none",
-                use_dictionary=False,
-                write_statistics=False,
-                data_page_size=PAGE,
-                max_rows_per_page=ROW_GROUP,
-            ) as writer,
-        ):
+    def write(self, groups: Iterator[Block], rows: int, dtype: str, hooks: Sequence[str]) -> None:
+        """The next shard of each target, of ``rows`` rows that come in row groups."""
+        name, first = f"shard-{len(self.shards):05d}.parquet", next(groups)
+        schemas = [_schema(dtype, first.x.shape[1] // len(hooks), hook) for hook in hooks]
+        paths = [place / name for place in self.folders]
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(_writer(stack.enter_context(replacing(path)), schema))
+                for path, schema in zip(paths, schemas, strict=True)
+            ]
             # each as soon as it is full: memory holds one row group, however many rows a shard has
             for group in itertools.chain([first], groups):
-                writer.write_table(_table(group, schema), row_group_size=ROW_GROUP)
-        self.shards.append({"file": path.name, "rows": rows, "sha256": sha256(path)})
+                parts = np.split(group.x, len(hooks), axis=1)
+                for writer, schema, x in zip(writers, schemas, parts, strict=True):
+                    writer.write_table(_table(group._replace(x=x), schema), row_group_size=ROW_GROUP)
+        self.shards.append([{"file": name, "rows": rows, "sha256": sha256(path)} for path in paths])
         write_json(self.folder / self.RECORD, sealed({"key": self.key, "shards": self.shards}))
 
 
-def write(
-    folder: Path | str,
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="none",
+        use_dictionary=False,
+        write_statistics=False,
+        data_page_size=PAGE,
+        max_rows_per_page=ROW_GROUP,
+    )
+
+
+def write(folder: Path | str, blocks: Iterable[Block], *, hook: str, made_from: Any, **form: Any) -> None:
+    """:func:`write_all` of one folder."""
+    write_all([Target(Path(folder), hook, made_from)], blocks, **form)
+
+
+def write_all(
+    targets: Sequence[Target],
     blocks: Iterable[Block],
     *,
     n_tok: int,
     n_shards: int,
     dtype: str,
-    hook: str,
     documents: list[str],
-    made_from: Any,
     unfinished: Unfinished | None = None,
 ) -> None:
-    """Write ``n_tok`` rows as exactly ``n_shards`` files plus the manifest; all or nothing.
+    """Write ``n_tok`` rows as exactly ``n_shards`` files plus the manifest into each folder; all or nothing.
 
+    ``x`` of a block holds the activations of all targets side by side, [n, len(targets)·d_in].
     With ``unfinished``, what an interrupted call has finished is taken over, and ``blocks`` are the rows after it.
 
     Raises:
@@ -128,29 +155,41 @@ def write(
             65504); the message names document and position.
     """
     if n_shards > n_tok:
-        raise ValueError(f"n_shards={n_shards} exceeds the {n_tok} tokens of {folder}; ask for fewer")
+        raise ValueError(f"n_shards={n_shards} exceeds the {n_tok} tokens of {targets[0].folder}; ask for fewer")
     shard_rows = [n_tok * (i + 1) // n_shards - n_tok * i // n_shards for i in range(n_shards)]
-    with replacing(folder) as temporary:
-        work = unfinished or Unfinished(temporary, key="")
+    with ExitStack() as stack:
+        temporary = [stack.enter_context(replacing(target.folder)) for target in targets]
+        work = unfinished or stack.enter_context(_passing(temporary[0], len(targets)))
         missing = shard_rows[len(work.shards) :]
         groups = _recut(_checked(blocks, dtype, documents), [n for rows in missing for n in _group_rows(rows)])
         for rows in missing:
-            work.write(itertools.islice(groups, len(_group_rows(rows))), rows, dtype, hook)
+            work.write(itertools.islice(groups, len(_group_rows(rows))), rows, dtype, [t.hook for t in targets])
         next(groups, None)  # says so if rows are left
-        manifest = {
-            "version": VERSION,
-            "dtype": dtype,
-            "d_in": work.d_in,
-            "hook": hook,
-            "n_tok": n_tok,
-            "documents": documents,
-            "shards": work.shards,
-            "made_from": made_from,
-        }
-        (work.folder / "manifest.json").write_text(canonical(sealed(manifest)) + "\n")
-        if unfinished:
-            unfinished.folder.rename(temporary)
-        (temporary / Unfinished.RECORD).unlink()
+        for i, (target, folder) in enumerate(zip(targets, work.folders, strict=True)):
+            manifest = {
+                "version": VERSION,
+                "dtype": dtype,
+                "d_in": work.d_in,
+                "hook": target.hook,
+                "n_tok": n_tok,
+                "documents": documents,
+                "shards": [shard[i] for shard in work.shards],
+                "made_from": target.made_from,
+            }
+            (folder / "manifest.json").write_text(canonical(sealed(manifest)) + "\n")
+        for folder, new in zip(work.folders, temporary, strict=True):
+            folder.rename(new)
+        shutil.rmtree(work.folder)
+
+
+@contextmanager
+def _passing(beside: Path, n_targets: int) -> Iterator[Unfinished]:
+    """What nobody goes on from: it is gone in the end."""
+    folder = beside.with_name(beside.name + ".shards")  # an error's file name begins with that of what is written
+    try:
+        yield Unfinished(folder, "", n_targets)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _checked(blocks: Iterable[Block], dtype: str, documents: list[str]) -> Iterator[Block]:

@@ -137,7 +137,7 @@ class Labelled(Strict):
     """What a probe is to tell of a document of a text."""
 
     label: str | None = None  # a column
-    classes: list[str] | None = Field(None, min_length=2)  # documents of these alone are read
+    classes: Annotated[list[str], Field(min_length=2)] | None = None  # documents of these alone are read
 
     @model_validator(mode="after")
     def _of_a_label(self) -> "Labelled":

@@ -166,9 +166,9 @@ def test_a_host_may_be_read_at_several_sites(tmp_path):
     plan = Plan("mine", config.load(suite(tmp_path, change), config.Suite))
     h = "gpt2-docs-quick"
     assert plan.addresses() == {f"{h}/one": h, f"{h}/two": h}
-    assert str(plan.harvest(f"{h}/two", "test").arguments["out"]) == f"results/mine/{h}/two/activations/test"
+    assert plan.harvest(f"{h}/two", "test").arguments["out"] == [Path(f"results/mine/{h}/two/activations/test")]
     assert plan.tokens(f"{h}/two", "test").settings["ctx"] == 64
-    assert plan.harvest(f"{h}/two", "test").settings["center_writing_weights"]
+    assert plan.harvest(f"{h}/two", "test").settings["sites"][0]["center_writing_weights"]
     # each teacher reads its own site, everywhere
     for job in (plan.import_teacher(h, "topk"), plan.verify_teacher(h, "topk"), plan.init(h, "topk", "rsae_init"),
                 plan.finetune(h, "topk", "rsae"), plan.evaluate_reconstruction(h, "topk"),
@@ -176,6 +176,35 @@ def test_a_host_may_be_read_at_several_sites(tmp_path):
         read = [str(p) for p in job.inputs if "activations" in str(p) or "tokens" in str(p)]
         assert read
         assert all(f"{h}/two/" in p for p in read)
+
+
+def test_sites_with_the_same_rows_share_tokens_and_one_run_of_the_host(tmp_path):
+    def change(raw):
+        site = {k: host(raw).pop(k) for k in ("hook", "ctx", "bos")}
+        deep = site | {"hook": "blocks.3.hook_resid_post"}
+        host(raw)["sites"] = {
+            "a": site | {"ctx": 64},
+            "b": site,
+            "c": deep,
+            "d": site | {"hook": "blocks.0.hook_resid_pre"},
+        }
+        for name, entry in host(raw)["teachers"].items():
+            entry["site"] = {"relu": "a", "jumprelu": "b", "topk": "c"}[name]
+
+    plan = Plan("mine", config.load(suite(tmp_path, change), config.Suite))
+    h = "gpt2-docs-quick"
+    assert plan.readings == {f"{h}/a": [f"{h}/a"], f"{h}/b": [f"{h}/b", f"{h}/c"]}  # nobody reads d
+    assert plan.harvest(f"{h}/b", "test") == plan.harvest(f"{h}/c", "test")
+    job = plan.harvest(f"{h}/c", "test")
+    assert [s["hook"] for s in job.settings["sites"]] == ["blocks.1.hook_resid_post", "blocks.3.hook_resid_post"]
+    assert job.arguments["out"] == [Path(f"results/mine/{h}/{s}/activations/test") for s in "bc"]
+    assert job.arguments["token_file"] == plan.token_file(f"{h}/b", "test") == plan.token_file(f"{h}/c", "test")
+    assert plan.token_file(f"{h}/a", "test") != plan.token_file(f"{h}/b", "test")
+    assert plan.token_file(f"{h}/c", "test") in plan.evaluate_downstream(h, "topk").inputs
+    assert plan.read(h, "topk", "finetune") == Path(f"results/mine/{h}/c/activations/finetune")
+    harvests = [p for p in plan.benchmarks() if "harvest" in p.parts]
+    assert {p.parent.name for p in harvests} == {"a", "b"}
+    assert plan.harvest(f"{h}/d", "test").arguments["out"] == [Path(f"results/mine/{h}/d/activations/test")]  # by hand
 
 
 def test_without_reuse_no_token_is_seen_twice(tmp_path):

@@ -14,7 +14,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from rsae.hosts import Host
+from rsae.hosts import Host, Site
 
 EMBEDDED = "assets/embedded/host"
 
@@ -125,6 +125,29 @@ def test_a_capture_runs_the_blocks_before_the_hook_and_nothing_else(hook, runs):
         module.register_forward_hook(lambda m, x, y: ran.append(m))
     host.capture(torch.randint(1, 2048, (1, 12)))
     assert ran == list(range(runs))
+
+
+def test_several_sites_are_captured_in_one_run_that_ends_behind_the_last():
+    host, ran = Host(EMBEDDED, "blocks.0.hook_resid_post"), []
+    ids = torch.randint(1, 2048, (2, 12))
+    with torch.no_grad():
+        states = AutoModelForCausalLM.from_pretrained(EMBEDDED)(ids, output_hidden_states=True).hidden_states
+    for i, block in enumerate(host.model.transformer.h):
+        block.mlp.register_forward_hook(lambda m, x, y, i=i: ran.append(i))
+    hooks = [
+        "blocks.2.hook_resid_post",
+        "blocks.0.hook_resid_pre",
+        "blocks.1.hook_resid_post",
+        "blocks.2.hook_resid_pre",
+    ]
+    found = host.captures(ids, [Site(hook) for hook in hooks])
+    assert ran == [0, 1, 2]
+    for x, wanted in zip(found, (states[3], states[0], states[2], states[2]), strict=True):
+        torch.testing.assert_close(x, wanted, atol=1e-5, rtol=1e-5)
+    (centred,) = host.captures(ids, [Site(hooks[0], True)])
+    torch.testing.assert_close(centred, states[3] - states[3].mean(-1, keepdim=True), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"no hook 'blocks\.9\.hook_resid_post'"):
+        host.captures(ids, [Site("blocks.9.hook_resid_post")])
 
 
 def test_blocks_before_the_hook_are_not_run_again():

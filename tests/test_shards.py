@@ -222,10 +222,45 @@ def test_what_cannot_be_vouched_for_is_not_taken_over(tmp_path, harm):
     if harm == "another key":
         key = "other"
     elif harm == "a damaged shard":
-        path, left = tmp_path / "kept/shard-00001.parquet", 1
+        path, left = tmp_path / "kept/0/shard-00001.parquet", 1
         path.write_bytes(path.read_bytes()[:-1])
     else:
         path = tmp_path / "kept/unfinished.json"
         path.write_text(path.read_text().replace("333", "334"))
     assert len(Unfinished(tmp_path / "kept", key).shards) == left
-    assert len(list((tmp_path / "kept").glob("*.parquet"))) == left  # the rest is gone
+    assert len(list((tmp_path / "kept").rglob("*.parquet"))) == left  # the rest is gone
+
+
+@pytest.mark.parametrize("stops", [None, 700])
+def test_folders_that_are_written_side_by_side_are_those_that_are_written_alone(tmp_path, stops):
+    """Also where the power goes out between: no folder is further than another."""
+    hooks = ["blocks.0.hook_resid_post", "blocks.5.hook_resid_post", "blocks.2.hook_resid_post"]
+    alone, targets = tmp_path / "alone", [shards.Target(tmp_path / "x" / hook, hook, {"site": hook}) for hook in hooks]
+    form: dict = {"n_tok": 1000, "n_shards": 3, "dtype": "float16", "documents": [f"document {i}" for i in range(10)]}
+    factors = (1, 2, -3)
+    for target, factor in zip(targets, factors, strict=True):
+        parts = [b._replace(x=factor * b.x) for b in blocks()]
+        shards.write(alone / target.hook, parts, hook=target.hook, made_from=target.made_from, **form)
+
+    def stream(start, stop):
+        for block in (Block(*(c[start:] for c in blocks(step=1000)[0])),):
+            for i in range(0, len(block.x), 70):
+                if stop is not None and i >= stop:
+                    raise StopError
+                part = Block(*(c[i : i + 70] for c in block))
+                yield part._replace(x=np.concatenate([f * part.x for f in factors], axis=1))
+
+    if stops:
+        with pytest.raises(StopError):
+            shards.write_all(targets, stream(0, stops), **form, unfinished=Unfinished(tmp_path / "kept", "k", 3))
+        (tmp_path / "kept/2/shard-00002.parquet").touch()  # one was further
+        assert not (tmp_path / "x").exists() or not any((tmp_path / "x").iterdir())
+    kept = Unfinished(tmp_path / "kept", "k", 3)
+    assert kept.n_tok == (666 if stops else 0)
+    shards.write_all(targets, stream(kept.n_tok, None), **form, unfinished=kept)
+
+    def content(folder):
+        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    assert content(tmp_path / "x") == content(alone)
+    assert not (tmp_path / "kept").exists()

@@ -1,5 +1,6 @@
 """What a suite has, and where it lies: names to entries, entries to paths below ``results/{suite}``."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,19 @@ class Places:
         """{address: host} of every site that a pair reads."""
         return {self.address(h, t): h for h, t in self.pairs()}
 
+    @cached_property
+    def readings(self) -> dict[str, list[str]]:
+        """{its first address: addresses that read the same rows}: the host is run once for all of them."""
+        found: dict[Any, list[str]] = {}
+        for address, host in self.addresses().items():
+            site = self.site(address)
+            found.setdefault((host, site.ctx, site.bos), []).append(address)
+        return {members[0]: members for members in found.values()}
+
+    def reading(self, address: str) -> str:
+        """The first address of those that read the same rows; an address that no pair reads is alone."""
+        return next((first for first, members in self.readings.items() if address in members), address)
+
     def site(self, address: str) -> config.Site:
         """The site at an address."""
         host, _, name = address.partition("/")
@@ -83,8 +97,8 @@ class Places:
         return self.root / "text" / (name or "")
 
     def token_file(self, address: str, split: str) -> Path:
-        """Token rows of a split."""
-        return self.root / address / "tokens" / f"{split}.parquet"
+        """Token rows of a split, which sites with the same `ctx` and `bos` share."""
+        return self.root / self.reading(address) / "tokens" / f"{split}.parquet"
 
     def activations(self, address: str, split: str) -> Path:
         """Folder of shards of a split."""

@@ -135,7 +135,8 @@ class Plan(Judgements):
     def benchmarks(self) -> list[Path]:
         """Time and memory of every job of the suite that Snakemake measures."""
         found = ["tables", *self.texts()]
-        for address, h in self.addresses().items():
+        for address in self.readings:
+            h = address.partition("/")[0]
             found += [f"{stage}/{address}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
         for h, t in self.pairs():
             stages = ("import_teacher", "verify_teacher", "evaluate_reconstruction", "evaluate_downstream")

@@ -32,19 +32,20 @@ class Upgrades(Sources):
         )
 
     def harvest(self, address: str, split: str) -> Job:
-        """Token rows to activation shards."""
+        """Token rows to activation shards, of all sites that read the same rows."""
         h, host = self.host(address.partition("/")[0]), self.host_place(address.partition("/")[0])
-        tokens = self.token_file(address, split)
+        tokens, first = self.token_file(address, split), self.reading(address)
+        sites = self.readings.get(first, [address])
         return Job(
             "harvest",
             [tokens, *host.inputs],
             {
                 "token_file": tokens,
                 "host": host.path,
-                "out": self.activations(address, split),
-                "checkpoints": self.unfinished(address, "harvest", split),
+                "out": [self.activations(site, split) for site in sites],
+                "checkpoints": self.unfinished(first, "harvest", split),
             },
-            {**self._opening(address), "dtype": h.dtype, "n_shards": h.n_shards},
+            {"sites": [self._opening(site) for site in sites], "dtype": h.dtype, "n_shards": h.n_shards},
         )
 
     def _opening(self, address: str) -> dict[str, Any]:
@@ -58,10 +59,10 @@ class Upgrades(Sources):
             "import_teacher" if entry.l0 is None else "change_sparsity",
             [*source.inputs, calibration],
             {"teacher": source.path, "calibration": calibration, "out": self.sae(host, teacher, "teacher", 0)},
-            self._reading(host, teacher) | ({} if entry.l0 is None else {"l0": entry.l0}),
+            self._loading(host, teacher) | ({} if entry.l0 is None else {"l0": entry.l0}),
         )
 
-    def _reading(self, host: str, teacher: str) -> dict[str, Any]:
+    def _loading(self, host: str, teacher: str) -> dict[str, Any]:
         entry = self.teacher(host, teacher)
         return {
             "hook": self.site(self.address(host, teacher)).hook,
@@ -91,7 +92,7 @@ class Upgrades(Sources):
                 "out": self.verified(host, teacher),
             },
             self._opening(address)
-            | self._reading(host, teacher)
+            | self._loading(host, teacher)
             | {"published": entry.published.model_dump(exclude_none=True)},
         )
 

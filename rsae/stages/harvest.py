@@ -1,14 +1,15 @@
-"""Residual activations of one split, to Parquet shards."""
+"""Residual activations of one split at some sites, to Parquet shards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rsae import shards, tokens
 from rsae.checkpoint import until_done
 from rsae.files import digest, sha256
-from rsae.hosts import Host, activations
+from rsae.hosts import Host, Site, activations
 from rsae.provenance import code_digest
 from rsae.stages.common import set_up_torch
 
@@ -16,33 +17,38 @@ from rsae.stages.common import set_up_torch
 def run(
     token_file: Path,
     host: Path,
-    out: Path,
+    out: Sequence[Path],
     checkpoints: Path,
     *,
-    hook: str,
+    sites: Sequence[Mapping[str, Any]],
     dtype: str,
     n_shards: int,
-    center_writing_weights: bool = False,
 ) -> None:
-    """Read token rows, write activations at ``hook`` for every position of text (BOS left out).
+    """Read token rows, write activations for every position of text (BOS left out), of each site to its folder.
+
+    A site is a ``hook``, with ``center_writing_weights`` or without. The host is run once for all of them.
 
     Killed, the same call continues after the last shard that it had finished in ``checkpoints``.
     """
     set_up_torch()
     source = tokens.read(token_file)
-    model = Host(host, hook, center_writing_weights)
+    at = [Site(site["hook"], site["center_writing_weights"]) for site in sites]
+    model, what = Host(host, *at[0]), f"harvest {out[0].name}"
     names = {row.document: row.name for row in source.rows}
-    made_from = {"host": host.name, "hook": hook, "center_writing_weights": center_writing_weights}
+    targets = [
+        shards.Target(folder, site["hook"], {"host": host.name, **site})
+        for folder, site in zip(out, sites, strict=True)
+    ]
     form = {"n_shards": n_shards, "dtype": dtype}
     data = {"tokens": sha256(token_file), "host": model.digests()}
-    key = digest({**made_from, **form, **data, "code": code_digest(__name__)})
+    key = digest({"made_from": [t.made_from for t in targets], **form, **data, "code": code_digest(__name__)})
 
     def blocks(n_done: int) -> Iterator[shards.Block]:
         first, within = source.find(n_done)
         offset: dict[int, int] = {}
         for row in source.rows[:first]:
             offset[row.document] = offset.get(row.document, 0) + len(row.ids) - source.bos
-        for row, x in activations(model, source, f"harvest {out.name}", first):
+        for row, x in activations(model, source, what, first, at):
             start = offset.get(row.document, 0)
             offset[row.document] = start + len(x)
             document = np.full(len(x), row.document, np.int32)
@@ -51,17 +57,14 @@ def run(
             within = 0
 
     with until_done(checkpoints):
-        unfinished = shards.Unfinished(checkpoints / "shards", key)
+        unfinished = shards.Unfinished(checkpoints / "shards", key, len(targets))
         if unfinished.shards:
-            print(f"harvest {out.name}: continues after shard {len(unfinished.shards)} of {n_shards}", flush=True)
-        shards.write(
-            out,
+            print(f"{what}: continues after shard {len(unfinished.shards)} of {n_shards}", flush=True)
+        shards.write_all(
+            targets,
             blocks(unfinished.n_tok),
             n_tok=source.n_tok,
-            n_shards=n_shards,
-            dtype=dtype,
-            hook=hook,
+            **form,
             documents=[names[i] for i in range(len(names))],
-            made_from=made_from,
             unfinished=unfinished,
         )

@@ -11,4 +11,5 @@ def run(text: Path, host: Path, out: Path, checkpoints: Path, *, hook: str, ctx:
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "tokens.parquet"
         tokens.run(text, host, rows, ctx=ctx, bos=True, max_tok=None, max_rows_per_document=None)
-        harvest.run(rows, host, out, checkpoints, hook=hook, dtype="float16", n_shards=n_shards)
+        site = {"hook": hook, "center_writing_weights": False}
+        harvest.run(rows, host, [out], checkpoints, sites=[site], dtype="float16", n_shards=n_shards)

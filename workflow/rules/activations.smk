@@ -37,6 +37,19 @@ rule tokens:
         "python -m rsae tokens --host {wildcards.host} --split {wildcards.split} > {log} 2>&1"
 
 
+# Sites of a host that read the same rows come from one run of it, in a job with a folder for each; host names are
+# unique, so that an address says which.
+SHARED = {
+    first: sites
+    for plan in PLANS.values()
+    for first, sites in plan.readings.items()
+    if len(sites) > 1
+}
+NOT_SHARED = "".join(
+    f"(?!{re.escape(site)}/activations/)" for sites in SHARED.values() for site in sites
+)
+
+
 rule harvest:
     input:
         lambda w: PLANS[w.suite].harvest(w.host, w.split).inputs,
@@ -47,7 +60,7 @@ rule harvest:
     benchmark:
         "results/benchmarks/{suite}/harvest/{host}/{split}.tsv"
     wildcard_constraints:
-        host=ADDRESS,
+        host=NOT_SHARED + ADDRESS,
     resources:
         gpu=config["gpus"],
         mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
@@ -56,3 +69,33 @@ rule harvest:
         made_by=lambda w: PLANS[w.suite].harvest(w.host, w.split).fingerprint,
     shell:
         "python -m rsae harvest --host {wildcards.host} --split {wildcards.split} > {log} 2>&1"
+
+
+for _first, _sites in SHARED.items():
+
+    rule:
+        name:
+            f"harvest_{_first.replace('/', '_')}"
+        input:
+            lambda w, first=_first: PLANS[w.suite].harvest(first, w.split).inputs,
+        output:
+            [
+                directory(f"results/{{suite}}/{site}/activations/{{split}}")
+                for site in _sites
+            ],
+        log:
+            f"results/logs/{{suite}}/{_first}/harvest/{{split}}.log",
+        benchmark:
+            f"results/benchmarks/{{suite}}/harvest/{_first}/{{split}}.tsv"
+        resources:
+            gpu=config["gpus"],
+            mem_mb=lambda w, attempt, first=_first: attempt
+            * PLANS[w.suite].memory_mb(first),
+            runtime=lambda w, attempt: attempt * LONG,
+        params:
+            first=_first,
+            made_by=lambda w, first=_first: PLANS[w.suite]
+            .harvest(first, w.split)
+            .fingerprint,
+        shell:
+            "python -m rsae harvest --host {params.first} --split {wildcards.split} > {log} 2>&1"
