@@ -25,4 +25,6 @@ def test_a_harvest_is_planned_for_rows_and_not_for_sites(tmp_path):
         assert {c for c in planned if c.startswith(stage)} == {
             f"{stage} --host tiny-host/{site} --split {split}" for site in ("shallow", "long") for split in splits
         }
-    assert {f"import-teacher --host tiny-host --teacher at-{site}" for site in ("shallow", "centred", "long")} <= planned
+    assert {
+        f"import-teacher --host tiny-host --teacher at-{site}" for site in ("shallow", "centred", "long")
+    } <= planned
