@@ -14,17 +14,17 @@ import pytest
 from tests.faults import pipeline
 from tests.workflow.project import Project
 
+ENVIRONMENT = os.environ | pipeline.ENVIRONMENT | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+RARELY = {"RSAE_CHECKPOINT_SECONDS": "2"}  # the quick suite's states are as large as its SAEs
 
-@pytest.mark.slow
-def test_a_killed_snakemake_leaves_a_lock_that_is_named_and_then_continues_byte_equal(unbroken, tmp_path):
-    project = Project(tmp_path / "project")
-    for name, text in (("suites", pipeline.SUITE), ("text", pipeline.TEXT)):
-        (project.folder / f"config/{name}/tiny.yaml").write_text(text)
-    environment = os.environ | pipeline.ENVIRONMENT
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    command, rng, kills = ["snakemake", "--cores", "2", "tiny"], random.Random(3), 0
-    locks = project.folder / ".snakemake/locks"
-    with open(tmp_path / "said.txt", "w+") as said:
+
+def killed_until_done(
+    project: Project, suite: str, kills: int, seconds: tuple[float, float], environment: dict[str, str] = ENVIRONMENT
+) -> int:
+    """Run a suite, ended with all its jobs after a random time and begun again, ``kills`` times at most."""
+    command, rng, done = ["snakemake", "--cores", "2", suite], random.Random(3), 0
+    locks, heard = project.folder / ".snakemake/locks", project.folder / "said.txt"
+    with open(heard, "w") as said:
         while True:
             run = subprocess.Popen(
                 command, cwd=project.folder, env=environment, stdout=said, stderr=said, start_new_session=True
@@ -32,17 +32,24 @@ def test_a_killed_snakemake_leaves_a_lock_that_is_named_and_then_continues_byte_
             while run.poll() is None and not list(locks.glob("*")):
                 time.sleep(0.05)
             try:
-                assert run.wait(rng.uniform(3, 25) if kills < 5 else None) == 0, (tmp_path / "said.txt").read_text()
-                break
+                assert run.wait(rng.uniform(*seconds) if done < kills else None) == 0, heard.read_text()
+                return done
             except subprocess.TimeoutExpired:
                 os.killpg(run.pid, signal.SIGKILL)  # Snakemake and every job of it
                 run.wait()
-            kills += 1
+            done += 1
             locked = project.call(*command, check=False)
             assert locked.returncode != 0
             assert re.search("cannot be locked.*--unlock", locked.stdout + locked.stderr, re.DOTALL)
             project.call("snakemake", "--unlock")
-    assert kills >= 2
+
+
+@pytest.mark.slow
+def test_a_killed_snakemake_leaves_a_lock_that_is_named_and_then_continues_byte_equal(unbroken, tmp_path):
+    project = Project(tmp_path / "project")
+    for name, text in (("suites", pipeline.SUITE), ("text", pipeline.TEXT)):
+        (project.folder / f"config/{name}/tiny.yaml").write_text(text)
+    assert killed_until_done(project, "tiny", 5, (3, 25)) >= 2
     wanted = pipeline.results(unbroken.folder)
     found = {k: v for k, v in pipeline.results(project.folder).items() if k in wanted}
     assert sorted(found) == sorted(wanted)
@@ -51,3 +58,15 @@ def test_a_killed_snakemake_leaves_a_lock_that_is_named_and_then_continues_byte_
     logs = [p for p in project.folder.rglob("*.log") if p.is_file()]
     assert len(logs) > 10
     assert [p for p in logs if secret in p.read_bytes()] == []
+
+
+@pytest.mark.slow
+def test_the_quick_suite_killed_twenty_times_ends_in_the_bytes_of_an_unbroken_run(tmp_path):
+    unbroken, killed = Project(tmp_path / "unbroken"), Project(tmp_path / "killed")
+    unbroken.snakemake("--cores", "2", "quick", RSAE_GATE=ENVIRONMENT["RSAE_GATE"])
+    assert killed_until_done(killed, "quick", 20, (6, 24), ENVIRONMENT | RARELY) >= 15
+    found, wanted = pipeline.results(killed.folder), pipeline.results(unbroken.folder)
+    timed = ("results/logs/", "results/benchmarks/")  # they hold seconds, and logs what was said in between
+    left = {name for name in {*found, *wanted} if not name.startswith(timed) and found.get(name) != wanted.get(name)}
+    assert left == set()
+    assert sum(not name.startswith(timed) for name in wanted) > 40
