@@ -8,7 +8,18 @@ import pytest
 from rsae.plan import load_plans
 from tests.workflow.project import Project
 
-LONG = ["controls", "controls-quick", "more-arms", "pareto", "pareto-quick", "pruned", "pursuit", "stress", "unseen"]
+LONG = [
+    "controls",
+    "controls-quick",
+    "more-arms",
+    "pareto",
+    "pareto-quick",
+    "pruned",
+    "pursuit",
+    "stress",
+    "tuned-arms",
+    "unseen",
+]
 
 
 @pytest.mark.slow
