@@ -18,6 +18,7 @@ class Shape(NamedTuple):
     d_in: int
     d_sae: int
     ctx: int
+    n_sites: int  # that come from one run of the host
     bytes_per_number: int  # of cached activations
     tokens: dict[str, int]  # per split
     n_sae: int
@@ -33,8 +34,8 @@ class Shape(NamedTuple):
 
     @property
     def activations(self) -> int:
-        """Bytes of the cached activations of the site, all splits."""
-        return sum(self.tokens.values()) * self.d_in * self.bytes_per_number
+        """Bytes of the cached activations of all sites of the run, all splits."""
+        return sum(self.tokens.values()) * self.d_in * self.bytes_per_number * self.n_sites
 
     @property
     def without_reuse(self) -> int:
@@ -49,7 +50,7 @@ class Shape(NamedTuple):
     @property
     def harvesting(self) -> int:
         """Bytes of memory while activations are made."""
-        return FP32 * (self.parameters + ROWS * self.ctx * self.d_in * 8)
+        return FP32 * (self.parameters + ROWS * self.ctx * self.d_in * (6 + 2 * self.n_sites))
 
     @property
     def training(self) -> int:

@@ -117,7 +117,7 @@ class Host:
         kept: dict[int, Tensor] = {}  # by the number of blocks before
 
         def keep(n: int, x: Any) -> None:
-            kept[n] = x[0] if isinstance(x, tuple) else x
+            kept[n] = (x[0] if isinstance(x, tuple) else x).clone()  # a later block may add in place
             if n == max(before):
                 raise _ReachedError
 
@@ -148,7 +148,7 @@ class Host:
             logits = self.bridge.run_with_hooks(
                 ids,
                 return_type="logits",
-                fwd_hooks=[(self.hook, lambda x, hook: kept.append(_seen(x.detach(), self.site)))],
+                fwd_hooks=[(self.hook, lambda x, hook: kept.append(_seen(x.detach().clone(), self.site)))],
             )
         finally:
             for handle in handles:
@@ -191,7 +191,7 @@ def _handing_on(blocks: list[Any], like: Any, resid: Tensor) -> Iterator[None]:
 
 
 def _seen(x: Tensor, site: Site) -> Tensor:
-    return x - x.mean(-1, keepdim=True) if site.centred else x.clone()
+    return x - x.mean(-1, keepdim=True) if site.centred else x
 
 
 def _blocks(model: Any) -> Any:

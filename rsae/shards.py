@@ -145,25 +145,27 @@ def write_all(
     documents: list[str],
     unfinished: Unfinished | None = None,
 ) -> None:
-    """Write ``n_tok`` rows as exactly ``n_shards`` files plus the manifest into each folder; all or nothing.
+    """Write ``n_tok`` rows as exactly ``n_shards`` files plus the manifest into each folder, whole or not at all.
 
     ``x`` of a block holds the activations of all targets side by side, [n, len(targets)·d_in].
     With ``unfinished``, what an interrupted call has finished is taken over, and ``blocks`` are the rows after it.
+    Only where the process ends while the whole folders are put in place, the next call begins again.
 
     Raises:
         ValueError: an activation is not finite, or leaves the range of ``dtype`` (fp16 ends at
-            65504); the message names document and position.
+            65504); the message names hook, document and position.
     """
     if n_shards > n_tok:
         raise ValueError(f"n_shards={n_shards} exceeds the {n_tok} tokens of {targets[0].folder}; ask for fewer")
+    hooks = [target.hook for target in targets]
     shard_rows = [n_tok * (i + 1) // n_shards - n_tok * i // n_shards for i in range(n_shards)]
     with ExitStack() as stack:
         temporary = [stack.enter_context(replacing(target.folder)) for target in targets]
         work = unfinished or stack.enter_context(_passing(temporary[0], len(targets)))
         missing = shard_rows[len(work.shards) :]
-        groups = _recut(_checked(blocks, dtype, documents), [n for rows in missing for n in _group_rows(rows)])
+        groups = _recut(_checked(blocks, dtype, documents, hooks), [n for rows in missing for n in _group_rows(rows)])
         for rows in missing:
-            work.write(itertools.islice(groups, len(_group_rows(rows))), rows, dtype, [t.hook for t in targets])
+            work.write(itertools.islice(groups, len(_group_rows(rows))), rows, dtype, hooks)
         next(groups, None)  # says so if rows are left
         for i, (target, folder) in enumerate(zip(targets, work.folders, strict=True)):
             manifest = {
@@ -192,15 +194,17 @@ def _passing(beside: Path, n_targets: int) -> Iterator[Unfinished]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _checked(blocks: Iterable[Block], dtype: str, documents: list[str]) -> Iterator[Block]:
+def _checked(blocks: Iterable[Block], dtype: str, documents: list[str], hooks: Sequence[str]) -> Iterator[Block]:
     limit = float(np.finfo(DTYPES[dtype]).max)
     for block in blocks:
         # NaN fails every comparison, so it is caught by the same test as an overflow
         bad = ~(np.abs(block.x) <= limit).all(axis=1)
         if bad.any():
             i = int(np.argmax(bad))
-            name, value = documents[block.document[i]], block.x[i][np.argmax(~(np.abs(block.x[i]) <= limit))]
-            where = f"document {name!r}, position {block.position[i]}"
+            column = int(np.argmax(~(np.abs(block.x[i]) <= limit)))
+            name, value = documents[block.document[i]], block.x[i, column]
+            hook = hooks[column * len(hooks) // block.x.shape[1]]
+            where = f"{hook}, document {name!r}, position {block.position[i]}"
             if np.isfinite(value):
                 raise ValueError(
                     f"activation {value:g} at {where} leaves the range of {dtype} (±{limit:g});"
@@ -317,12 +321,17 @@ class Shards:
 
         They lie at the beginning of ``space``, if it is given. Filling the same pages again takes a third of the time:
         new ones are cleared first, one by one.
+
+        Raises:
+            ValueError: there is too little of it; or the file ends before its rows do.
         """
         n = sum(self._places[g][2] for g in groups)
+        if space is not None and n > len(space):
+            raise ValueError(f"{n} activations do not fit into a space of {len(space)}")
         x = (self.space(n) if space is None else space)[:n]
         done = 0
         for shard, run in self._runs(groups):
-            with open(self._path(shard), "rb", buffering=0) as file:
+            with open(self._path(shard), "rb") as file:
                 for group, rows in run:
                     file.seek(self._ends[shard][group][-1] - rows * self.row_bytes)
                     part = x[done : done + rows].data.cast("B")

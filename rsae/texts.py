@@ -62,7 +62,8 @@ def from_files(
     options: dict[str, Any] = {"sample_by": UNITS[per]} if kind == "text" else {}
     try:
         rows = load_dataset(kind, data_files=[str(p) for p in files], split="train", streaming=True, **options)
-        found = _documents(rows, "text" if kind == "text" else column, label, path.name, f"text {path}")
+        column = "text" if kind == "text" else column
+        found = _documents(rows, column, label, path.name, f"text {path}", whole=classes is None)
         yield from _first(limit, classes, found, f"text {path}")
     except (OSError, ArrowException, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())[:160]
@@ -93,7 +94,8 @@ def from_hub(
             local = hub.snapshot(name, revision, "dataset") if hub.offline() else None
             place, at = (name, revision) if local is None else (str(local), None)
             rows = load_dataset(place, subset, revision=at, split=split, streaming=True)
-            return list(_first(limit, classes, _documents(rows, column, label, name, what), what))
+            found = _documents(rows, column, label, name, what, whole=classes is None)
+            return list(_first(limit, classes, found, what))
         except ImportError as error:  # a compression that the lock file does not cover
             raise ValueError(f"{what} needs a package that is not installed: {error}") from error
         except FileNotFoundError as error:
@@ -109,27 +111,32 @@ def _first(
         yield from islice(documents, limit)
         return
     # as many of each, for a dataset may be sorted by class
-    share = sys.maxsize if limit is None else -(-limit // len(classes))
-    n = dict.fromkeys(classes, 0)
+    wanted = {c: sys.maxsize if limit is None else (limit + i) // len(classes) for i, c in enumerate(classes)}
+    left = dict(wanted)
     for document in documents:
-        if n.get(document.label, share) < share:
-            n[document.label] += 1
+        if left.get(document.label, 0):
+            left[document.label] -= 1
             yield document
-        if min(n.values()) == share:
+        if not any(left.values()):
             return
-    if missing := [c for c in classes if not n[c]]:
+    if missing := [c for c in classes if 0 < wanted[c] == left[c]]:
         raise ValueError(f"{what} has no document of class {', '.join(missing)}; correct `classes`")
 
 
-def _documents(rows: Any, column: str, label: str | None, name: str, what: str) -> Iterator[Document]:
+def _documents(
+    rows: Any, column: str, label: str | None, name: str, what: str, whole: bool = True
+) -> Iterator[Document]:
+    """``whole``: every row must have a label; else those without are left out."""
     for index, row in enumerate(rows):
         for key, wanted in (("column", column), ("label", label)):
             if wanted is not None and wanted not in row:
                 raise ValueError(f"{what} has no column {wanted!r}; it has {', '.join(row)}; set `{key}`")
-        if not isinstance(row[column], str):
-            raise ValueError(f"{what}: row {index} of column {column!r} is no text but {type(row[column]).__name__}")
         # NaN alone differs from itself
         if label is not None and (row[label] in (None, "") or row[label] != row[label]):
+            if not whole:
+                continue
             raise ValueError(f"{what}: row {index} has no value in the column {label!r}; remove the row")
+        if not isinstance(row[column], str):
+            raise ValueError(f"{what}: row {index} of column {column!r} is no text but {type(row[column]).__name__}")
         if row[column].strip():
             yield Document(f"{name}:{index}", row[column], "" if label is None else str(row[label]))

@@ -194,6 +194,7 @@ def test_sites_with_the_same_rows_share_tokens_and_one_run_of_the_host(tmp_path)
     plan = Plan("mine", config.load(suite(tmp_path, change), config.Suite))
     h = "gpt2-docs-quick"
     assert plan.readings == {f"{h}/a": [f"{h}/a"], f"{h}/b": [f"{h}/b", f"{h}/c"]}  # nobody reads d
+    assert [plan.reading(f"{h}/{site}") for site in "abcd"] == [f"{h}/{site}" for site in "abbb"]
     assert plan.harvest(f"{h}/b", "test") == plan.harvest(f"{h}/c", "test")
     job = plan.harvest(f"{h}/c", "test")
     assert [s["hook"] for s in job.settings["sites"]] == ["blocks.1.hook_resid_post", "blocks.3.hook_resid_post"]
@@ -205,6 +206,16 @@ def test_sites_with_the_same_rows_share_tokens_and_one_run_of_the_host(tmp_path)
     harvests = [p for p in plan.benchmarks() if "harvest" in p.parts]
     assert {p.parent.name for p in harvests} == {"a", "b"}
     assert plan.harvest(f"{h}/d", "test").arguments["out"] == [Path(f"results/mine/{h}/d/activations/test")]  # by hand
+    # whoever is switched off, nobody's files move
+    raw = plan.suite.model_dump(exclude_unset=True)
+    host(raw)["teachers"]["jumprelu"]["enabled"] = False
+    fewer = Plan("mine", config.Suite.model_validate(raw))
+    assert fewer.readings == {f"{h}/a": [f"{h}/a"], f"{h}/b": [f"{h}/c"]}
+    for split in ("test", "finetune"):
+        assert fewer.token_file(f"{h}/c", split) == plan.token_file(f"{h}/c", split)
+        assert fewer.read(h, "topk", split) == plan.read(h, "topk", split)
+    assert {p.parent.name for p in fewer.benchmarks() if "harvest" in p.parts} == {"a", "c"}
+    assert {p.parent.name for p in fewer.benchmarks() if "tokens" in p.parts} == {"a", "b"}
 
 
 def test_without_reuse_no_token_is_seen_twice(tmp_path):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from rsae import shards, tokens
 from rsae.hosts import Host
@@ -36,3 +37,21 @@ def test_sites_that_are_harvested_together_are_those_that_are_harvested_alone(tm
     assert np.abs(centred.x.mean(1)).max() < 1e-5
     assert centred.position[:25].tolist() == [*range(20), *range(20, 25)]  # a document goes on in its next row
     assert not list((tmp_path / "kept").rglob("*.parquet"))
+
+    class OutError(Exception):
+        """The power goes out."""
+
+    def once(self, ids, at, seen=[]):  # noqa: B006
+        seen.append(1)
+        if len(seen) > 1:
+            raise OutError
+        return base(self, ids, at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Host, "captures", once)
+        with pytest.raises(OutError):
+            run("again", [0, 1])
+    kept = [p.relative_to(tmp_path / "kept/shards") for p in (tmp_path / "kept/shards").rglob("*.parquet")]
+    assert kept
+    assert {p.name for p in kept if p.parts[0] == "0"} == {p.name for p in kept if p.parts[0] == "1"}
+    assert run("again", [0, 1]) == together

@@ -62,6 +62,8 @@ def test_row_groups_are_read_in_any_order_into_memory_that_is_there(tmp_path, mo
     assert np.shares_memory(found, space)
     assert (space[len(wanted) :] == 7).all()
     np.testing.assert_array_equal(read.activations(order), wanted)
+    with pytest.raises(ValueError, match="320 activations do not fit into a space of 299"):
+        read.activations(range(5), read.space(299))
     with open(tmp_path / "a/shard-00000.parquet", "r+b") as file:  # after it was checked
         file.truncate(1500)
     with pytest.raises(ValueError, match=r"shard-00000\.parquet ended while it was read; delete the folder"):
@@ -105,6 +107,7 @@ def test_a_bad_activation_is_named_and_nothing_is_written(tmp_path, value, says)
         write(tmp_path / "a", parts)
     assert "document 2" in str(caught.value)
     assert "position 93" in str(caught.value)
+    assert "blocks.0.hook_resid_post" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -250,6 +253,10 @@ def test_folders_that_are_written_side_by_side_are_those_that_are_written_alone(
                 part = Block(*(c[i : i + 70] for c in block))
                 yield part._replace(x=np.concatenate([f * part.x for f in factors], axis=1))
 
+    bad = next(stream(0, None))
+    bad.x[3, 9] = np.nan  # the second column of the third target
+    with pytest.raises(ValueError, match=r"at blocks\.2\.hook_resid_post, document 'document 0', position 3"):
+        shards.write_all(targets, [bad], **form)
     if stops:
         with pytest.raises(StopError):
             shards.write_all(targets, stream(0, stops), **form, unfinished=Unfinished(tmp_path / "kept", "k", 3))

@@ -68,18 +68,25 @@ class Places:
         """{address: host} of every site that a pair reads."""
         return {self.address(h, t): h for h, t in self.pairs()}
 
+    def reading(self, address: str) -> str:
+        """The first of the host's sites with the same rows, read or not: a pair that is switched off moves nothing."""
+        h, name = self.host(address.partition("/")[0]), address.partition("/")[0]
+        sites = [*([name] if h.hook is not None else []), *(f"{name}/{site}" for site in h.sites)]
+        wanted = self.site(address)
+        return next(a for a in sites if (at := self.site(a)).ctx == wanted.ctx and at.bos == wanted.bos)
+
     @cached_property
     def readings(self) -> dict[str, list[str]]:
-        """{its first address: addresses that read the same rows}: the host is run once for all of them."""
-        found: dict[Any, list[str]] = {}
-        for address, host in self.addresses().items():
-            site = self.site(address)
-            found.setdefault((host, site.ctx, site.bos), []).append(address)
-        return {members[0]: members for members in found.values()}
+        """{reading: addresses of it that pairs read}: the host is run once for all of these."""
+        found: dict[str, list[str]] = {}
+        for address in self.addresses():
+            found.setdefault(self.reading(address), []).append(address)
+        return found
 
-    def reading(self, address: str) -> str:
-        """The first address of those that read the same rows; an address that no pair reads is alone."""
-        return next((first for first, members in self.readings.items() if address in members), address)
+    def harvested_with(self, address: str) -> list[str]:
+        """The addresses whose activations come from one run of the host; one that no pair reads is alone."""
+        members = self.readings.get(self.reading(address), [])
+        return members if address in members else [address]
 
     def site(self, address: str) -> config.Site:
         """The site at an address."""

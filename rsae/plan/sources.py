@@ -99,7 +99,7 @@ class Sources(Places):
         pairs = {
             f"{h}/{t}": {
                 "host": h,
-                "address": self.address(h, t),
+                "sites": self.harvested_with(self.address(h, t)),
                 "ctx": self.site(self.address(h, t)).ctx,
                 "source": self.teacher_source(h, t),
                 "d_sae": self.teacher(h, t).d_sae,
@@ -128,6 +128,7 @@ class Sources(Places):
             d_in=entry.size.d_model,
             d_sae=d_sae,
             ctx=self.site(self.address(host, teacher)).ctx,
+            n_sites=len(self.harvested_with(self.address(host, teacher))),
             bytes_per_number=BYTES[entry.dtype],
             tokens=self.suite.tokens(host),
             n_sae=len(cells),

@@ -135,9 +135,9 @@ class Plan(Judgements):
     def benchmarks(self) -> list[Path]:
         """Time and memory of every job of the suite that Snakemake measures."""
         found = ["tables", *self.texts()]
-        for address in self.readings:
-            h = address.partition("/")[0]
-            found += [f"{stage}/{address}/{split}" for stage in ("tokens", "harvest") for split in self.splits(h)]
+        for reading, sites in self.readings.items():
+            places = (f"tokens/{reading}", f"harvest/{sites[0]}")
+            found += [f"{place}/{split}" for place in places for split in self.splits(reading.partition("/")[0])]
         for h, t in self.pairs():
             stages = ("import_teacher", "verify_teacher", "evaluate_reconstruction", "evaluate_downstream")
             stages += (*self.judged_too(), *(["anatomy"] if "anatomy" in self.suite.extras else []))

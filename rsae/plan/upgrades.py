@@ -34,8 +34,7 @@ class Upgrades(Sources):
     def harvest(self, address: str, split: str) -> Job:
         """Token rows to activation shards, of all sites that read the same rows."""
         h, host = self.host(address.partition("/")[0]), self.host_place(address.partition("/")[0])
-        tokens, first = self.token_file(address, split), self.reading(address)
-        sites = self.readings.get(first, [address])
+        tokens, sites = self.token_file(address, split), self.harvested_with(address)
         return Job(
             "harvest",
             [tokens, *host.inputs],
@@ -43,7 +42,7 @@ class Upgrades(Sources):
                 "token_file": tokens,
                 "host": host.path,
                 "out": [self.activations(site, split) for site in sites],
-                "checkpoints": self.unfinished(first, "harvest", split),
+                "checkpoints": self.unfinished(sites[0], "harvest", split),
             },
             {"sites": [self._opening(site) for site in sites], "dtype": h.dtype, "n_shards": h.n_shards},
         )

@@ -56,8 +56,8 @@ def run(
         if shape is None:
             rows.append([name, *["unknown"] * 8])
             continue
-        site = 0 if pair["address"] in seen else shape.activations
-        seen.add(pair["address"])
+        # a harvest writes all sites that read the same rows, also where the pair that reads one is not run
+        site = 0 if pair["sites"][0] in seen else shape.activations
         if name not in not_run and memory < shape.memory:
             not_run[name] = (
                 f"needs {_gb(shape.memory)} of memory, this machine has {_gb(memory)};"
@@ -69,6 +69,7 @@ def run(
             )
         if name not in not_run:
             disk += site + shape.saes
+            seen.add(pair["sites"][0])
             if disk > free:
                 not_run[name] = (
                     f"needs {_gb(disk)} of disk with those before it, {_gb(free)} are free; clean_activations"
@@ -155,6 +156,7 @@ def _shape(host: Mapping[str, Any], pair: Mapping[str, Any], steps: int, batch: 
         size["d_model"],
         pair["d_sae"],
         pair["ctx"],
+        len(pair["sites"]),
         BYTES[host["dtype"]],
         host["tokens"],
         pair["n_sae"],

@@ -111,13 +111,17 @@ def test_classes_come_in_equal_shares_from_a_text_that_is_sorted_by_them(tmp_pat
     def found(limit, classes):
         return [(d.text, d.label) for d in texts.from_files(path, "body", "line", limit, "stars", classes)]
 
-    assert found(7, ["1.0", "5.0"]) == [
-        (f"review {i}", s) for s, at in (("5.0", 0), ("1.0", 80)) for i in range(at, at + 4)
-    ]
+    seven = [*range(4), *range(80, 83)]
+    assert found(7, ["1.0", "5.0"]) == [(f"review {i}", str(stars[i])) for i in seven]
     assert len(found(None, ["1.0", "3.0"])) == 80
     assert len(found(300, ["1.0", "3.0"])) == 80  # fewer than were asked for
     with pytest.raises(ValueError, match="has no document of class 2, 4; correct `classes`"):
         found(None, ["2", "5.0", "4"])
+    with open(path, "a") as file:
+        file.write(json.dumps({"body": "nobody says", "stars": None}) + "\n")
+    assert len(found(None, ["1.0", "3.0"])) == 80  # a row without a label is of no class
+    with pytest.raises(ValueError, match="row 120 has no value in the column 'stars'"):
+        found(None, None)
 
 
 def test_the_classes_that_saebench_probes_are_there():

@@ -8,18 +8,9 @@ import pytest
 from rsae.plan import load_plans
 from tests.workflow.project import Project
 
-LONG = [
-    "controls",
-    "controls-quick",
-    "more-arms",
-    "pareto",
-    "pareto-quick",
-    "pruned",
-    "pursuit",
-    "stress",
-    "tuned-arms",
-    "unseen",
-]
+SHORT = {"embedded", "quick", "paper-smoke"}  # run as they are, by everybody and by other tests
+FETCHED = {"paper"}  # of which paper-smoke is the cut
+LONG = sorted({*load_plans()} - SHORT - FETCHED)
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Sites of a host that read the same rows: one harvest of a split makes the folders of all."""
 
+import json
+
 from tests.faults import pipeline
 from tests.workflow.project import Project
 
@@ -28,3 +30,14 @@ def test_a_harvest_is_planned_for_rows_and_not_for_sites(tmp_path):
     assert {
         f"import-teacher --host tiny-host --teacher at-{site}" for site in ("shallow", "centred", "long")
     } <= planned
+    folders = [f"results/tiny/tiny-host/{site}/activations/test" for site in ("shallow", "centred")]
+    project.snakemake("--cores", "2", folders[1])  # the second alone is asked for
+    found = [json.loads((project.folder / f / "manifest.json").read_text()) for f in folders]
+    assert [m["made_from"]["center_writing_weights"] for m in found] == [False, True]
+    assert found[0]["shards"] != found[1]["shards"]
+    assert project.planned(*folders) == set()
+    assert (project.folder / "results/tiny/tiny-host/shallow/tokens/test.parquet").is_file()
+    # no rule makes tokens where nobody looks for them
+    done = project.snakemake("results/tiny/tiny-host/centred/tokens/test.parquet", "--dry-run", check=False)
+    assert done.returncode != 0
+    assert "MissingRuleException" in done.stdout + done.stderr

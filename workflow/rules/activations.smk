@@ -1,6 +1,25 @@
 # Text to tokens to residual activations.
 
 
+# Sites of a host that read the same rows share their tokens and come from one run of it, in a job with a folder for
+# each; host names are unique, so that an address says which.
+SHARED = [
+    sites
+    for plan in PLANS.values()
+    for sites in plan.readings.values()
+    if len(sites) > 1
+]
+HARVESTED_TOGETHER = "".join(
+    f"(?!{re.escape(site)}/activations/)" for sites in SHARED for site in sites
+)
+READ_ELSEWHERE = "".join(
+    f"(?!{re.escape(site)}/tokens/)"
+    for plan in PLANS.values()
+    for site in plan.addresses()
+    if plan.reading(site) != site
+)
+
+
 rule text:
     input:
         lambda w: PLANS[w.suite].text(w.text[5:]).inputs,
@@ -30,24 +49,11 @@ rule tokens:
     benchmark:
         "results/benchmarks/{suite}/tokens/{host}/{split}.tsv"
     wildcard_constraints:
-        host=ADDRESS,
+        host=READ_ELSEWHERE + ADDRESS,
     params:
         made_by=lambda w: PLANS[w.suite].tokens(w.host, w.split).fingerprint,
     shell:
         "python -m rsae tokens --host {wildcards.host} --split {wildcards.split} > {log} 2>&1"
-
-
-# Sites of a host that read the same rows come from one run of it, in a job with a folder for each; host names are
-# unique, so that an address says which.
-SHARED = {
-    first: sites
-    for plan in PLANS.values()
-    for first, sites in plan.readings.items()
-    if len(sites) > 1
-}
-NOT_SHARED = "".join(
-    f"(?!{re.escape(site)}/activations/)" for sites in SHARED.values() for site in sites
-)
 
 
 rule harvest:
@@ -60,7 +66,7 @@ rule harvest:
     benchmark:
         "results/benchmarks/{suite}/harvest/{host}/{split}.tsv"
     wildcard_constraints:
-        host=NOT_SHARED + ADDRESS,
+        host=HARVESTED_TOGETHER + ADDRESS,
     resources:
         gpu=config["gpus"],
         mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
@@ -71,30 +77,30 @@ rule harvest:
         "python -m rsae harvest --host {wildcards.host} --split {wildcards.split} > {log} 2>&1"
 
 
-for _first, _sites in SHARED.items():
+for _number, _sites in enumerate(SHARED):
 
     rule:
         name:
-            f"harvest_{_first.replace('/', '_')}"
+            f"harvest_together_{_number}"
         input:
-            lambda w, first=_first: PLANS[w.suite].harvest(first, w.split).inputs,
+            lambda w, first=_sites[0]: PLANS[w.suite].harvest(first, w.split).inputs,
         output:
             [
                 directory(f"results/{{suite}}/{site}/activations/{{split}}")
                 for site in _sites
             ],
         log:
-            f"results/logs/{{suite}}/{_first}/harvest/{{split}}.log",
+            f"results/logs/{{suite}}/{_sites[0]}/harvest/{{split}}.log",
         benchmark:
-            f"results/benchmarks/{{suite}}/harvest/{_first}/{{split}}.tsv"
+            f"results/benchmarks/{{suite}}/harvest/{_sites[0]}/{{split}}.tsv"
         resources:
             gpu=config["gpus"],
-            mem_mb=lambda w, attempt, first=_first: attempt
+            mem_mb=lambda w, attempt, first=_sites[0]: attempt
             * PLANS[w.suite].memory_mb(first),
             runtime=lambda w, attempt: attempt * LONG,
         params:
-            first=_first,
-            made_by=lambda w, first=_first: PLANS[w.suite]
+            first=_sites[0],
+            made_by=lambda w, first=_sites[0]: PLANS[w.suite]
             .harvest(first, w.split)
             .fingerprint,
         shell:
