@@ -68,12 +68,16 @@ class Places:
         """{address: host} of every site that a pair reads."""
         return {self.address(h, t): h for h, t in self.pairs()}
 
+    def sites(self, host: str) -> list[str]:
+        """Addresses of all sites of a host, read or not: its own first, then those with names."""
+        h = self.host(host)
+        return [*([] if h.hook is None else [host]), *(f"{host}/{name}" for name in h.sites)]
+
     def reading(self, address: str) -> str:
         """The first of the host's sites with the same rows, read or not: a pair that is switched off moves nothing."""
-        h, name = self.host(address.partition("/")[0]), address.partition("/")[0]
-        sites = [*([name] if h.hook is not None else []), *(f"{name}/{site}" for site in h.sites)]
         wanted = self.site(address)
-        return next(a for a in sites if (at := self.site(a)).ctx == wanted.ctx and at.bos == wanted.bos)
+        alike = ((a, self.site(a)) for a in self.sites(address.partition("/")[0]))
+        return next(a for a, site in alike if (site.ctx, site.bos) == (wanted.ctx, wanted.bos))
 
     @cached_property
     def readings(self) -> dict[str, list[str]]:

@@ -15,7 +15,8 @@ HARVESTED_TOGETHER = "".join(
 READ_ELSEWHERE = "".join(
     f"(?!{re.escape(site)}/tokens/)"
     for plan in PLANS.values()
-    for site in plan.addresses()
+    for host in plan.suite.hosts
+    for site in plan.sites(host)
     if plan.reading(site) != site
 )
 
