@@ -117,6 +117,7 @@ def finish(folder: Path, umask: int = 0o022) -> None:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """What a run made, but for what holds seconds."""
-    files = (p for p in (folder / "results").rglob("*") if p.is_file() and not p.name.startswith("."))
-    return {str(p.relative_to(folder)): p.read_bytes() for p in files if p.name not in TIMED}
+    """What a run made, but for what holds seconds, and for what a kill left under a hidden name."""
+    files = {p.relative_to(folder): p for p in (folder / "results").rglob("*") if p.is_file()}
+    seen = {name: path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
+    return {str(name): path.read_bytes() for name, path in seen.items() if path.name not in TIMED}

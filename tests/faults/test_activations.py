@@ -85,7 +85,7 @@ def test_codes_that_overflow_settle_no_support(make_sae, rational, tmp_path):
 def test_an_overflow_of_fp16_names_document_and_position(tmp_path):
     x = DATA.numpy().copy()
     x[70, 3] = 70000  # row 70: the seventh position of document 1
-    with pytest.raises(ValueError, match=r"70000 at document 'document 1', position 6 .*set `dtype: float32`"):
+    with pytest.raises(ValueError, match=r"70000 at h, document 'document 1', position 6 .*set `dtype: float32`"):
         write(tmp_path / "a", x, "float16")
     assert not list(tmp_path.iterdir())
     assert shards.Shards(write(tmp_path / "a", x)).load().x[70, 3] == 70000

@@ -4,13 +4,13 @@
 # Sites of a host that read the same rows share their tokens and come from one run of it, in a job with a folder for
 # each; host names are unique, so that an address says which.
 SHARED = [
-    sites
+    (plan, sites)
     for plan in PLANS.values()
     for sites in plan.readings.values()
     if len(sites) > 1
 ]
 HARVESTED_TOGETHER = "".join(
-    f"(?!{re.escape(site)}/activations/)" for sites in SHARED for site in sites
+    f"(?!{re.escape(site)}/activations/)" for _, sites in SHARED for site in sites
 )
 READ_ELSEWHERE = "".join(
     f"(?!{re.escape(site)}/tokens/)"
@@ -78,31 +78,31 @@ rule harvest:
         "python -m rsae harvest --host {wildcards.host} --split {wildcards.split} > {log} 2>&1"
 
 
-for _number, _sites in enumerate(SHARED):
+for _number, (_plan, _sites) in enumerate(SHARED):
+    _memory = _plan.memory_mb(_sites[0])
 
     rule:
         name:
             f"harvest_together_{_number}"
         input:
-            lambda w, first=_sites[0]: PLANS[w.suite].harvest(first, w.split).inputs,
+            lambda w, plan=_plan, first=_sites[0]: plan.harvest(first, w.split).inputs,
         output:
             [
-                directory(f"results/{{suite}}/{site}/activations/{{split}}")
+                directory(f"results/{_plan.name}/{site}/activations/{{split}}")
                 for site in _sites
             ],
         log:
-            f"results/logs/{{suite}}/{_sites[0]}/harvest/{{split}}.log",
+            f"results/logs/{_plan.name}/{_sites[0]}/harvest/{{split}}.log",
         benchmark:
-            f"results/benchmarks/{{suite}}/harvest/{_sites[0]}/{{split}}.tsv"
+            f"results/benchmarks/{_plan.name}/harvest/{_sites[0]}/{{split}}.tsv"
         resources:
             gpu=config["gpus"],
-            mem_mb=lambda w, attempt, first=_sites[0]: attempt
-            * PLANS[w.suite].memory_mb(first),
+            mem_mb=lambda w, attempt, memory=_memory: attempt * memory,
             runtime=lambda w, attempt: attempt * LONG,
         params:
             first=_sites[0],
-            made_by=lambda w, first=_sites[0]: PLANS[w.suite]
-            .harvest(first, w.split)
-            .fingerprint,
+            made_by=lambda w, plan=_plan, first=_sites[0]: plan.harvest(
+                first, w.split
+            ).fingerprint,
         shell:
             "python -m rsae harvest --host {params.first} --split {wildcards.split} > {log} 2>&1"
