@@ -65,6 +65,8 @@ class Host:
         self.path, self.device = opened(path), device()
         self.model = load_model(self.path).to(self.device)
         self.readers = _readers(self.model)  # before a bridge wraps them
+        blocks = range(len(_blocks(self.model)))
+        self.hooks = [f"blocks.{i}.hook_resid_{at}" for i in blocks for at in ("pre", "post")]
         self.hook, self.centred = self.site = Site(hook, center_writing_weights)
         self.n_before = self._blocks_before(self.site)
         self.longest = getattr(self.model.config, "max_position_embeddings", None)
@@ -72,9 +74,10 @@ class Host:
 
     def _blocks_before(self, site: Site) -> int:
         """How many blocks lie before a site, having checked that it can be seen as it is asked for."""
-        sites = [f"blocks.{i}.hook_resid_{at}" for i in range(len(_blocks(self.model))) for at in ("pre", "post")]
-        if site.hook not in sites:
-            raise ValueError(f"host {self.path} has no hook {site.hook!r}; its residual sites are {', '.join(sites)}")
+        if site.hook not in self.hooks:
+            raise ValueError(
+                f"host {self.path} has no hook {site.hook!r}; its residual sites are {', '.join(self.hooks)}"
+            )
         if site.centred and (other := self.readers - {"LayerNorm"}):
             raise ValueError(
                 f"host {self.path} reads its residual stream through {', '.join(sorted(other))}, to which the mean"

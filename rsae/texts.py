@@ -37,13 +37,13 @@ def from_files(
     path: Path,
     column: str,
     per: str,
-    limit: int | None,
+    documents: int | None,
     label: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> Iterator[Document]:
     """Documents of a Parquet, JSON-lines or text file, or of all such files below a folder.
 
-    ``limit``: the first so many, or an equal share of it for each of ``classes``, which are values of ``label``.
+    ``documents``: the first so many, or an equal share of it for each of ``classes``, which are values of ``label``.
 
     Raises:
         ValueError: nothing is there, files of several or unknown kinds, no such column.
@@ -64,7 +64,7 @@ def from_files(
         rows = load_dataset(kind, data_files=[str(p) for p in files], split="train", streaming=True, **options)
         column = "text" if kind == "text" else column
         found = _documents(rows, column, label, path.name, f"text {path}", whole=classes is None)
-        yield from _first(limit, classes, found, f"text {path}")
+        yield from _first(documents, classes, found, f"text {path}")
     except (OSError, ArrowException, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())[:160]
         raise ValueError(f"text {path} cannot be read ({said}); put the file there again") from error
@@ -76,11 +76,11 @@ def from_hub(
     revision: str,
     split: str,
     column: str,
-    limit: int | None,
+    documents: int | None,
     label: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> Iterator[Document]:
-    """The first ``limit`` documents of a dataset, or an equal share of it for each of ``classes``, streamed.
+    """The first ``documents`` documents of a dataset, or an equal share of it for each of ``classes``, streamed.
 
     Raises:
         ValueError: no such dataset, subset, split or column; no network; a licence to accept.
@@ -95,7 +95,7 @@ def from_hub(
             place, at = (name, revision) if local is None else (str(local), None)
             rows = load_dataset(place, subset, revision=at, split=split, streaming=True)
             found = _documents(rows, column, label, name, what, whole=classes is None)
-            return list(_first(limit, classes, found, what))
+            return list(_first(documents, classes, found, what))
         except ImportError as error:  # a compression that the lock file does not cover
             raise ValueError(f"{what} needs a package that is not installed: {error}") from error
         except FileNotFoundError as error:

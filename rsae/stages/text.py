@@ -43,14 +43,7 @@ def _documents(
         case "docstrings":
             return docstrings.documents(options["packages"], shares, splits)
         case "files":
-            found = texts.from_files(
-                Path(options["path"]), *(options[k] for k in ("column", "per", "documents", "label", "classes"))
-            )
+            found = texts.from_files(Path(options.pop("path")), **options)
         case _:
-            found = texts.from_hub(
-                *(
-                    options[k]
-                    for k in ("name", "subset", "revision", "split", "column", "documents", "label", "classes")
-                )
-            )
+            found = texts.from_hub(**options)
     return texts.shared_out(found, shares, splits)
