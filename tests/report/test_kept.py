@@ -82,6 +82,18 @@ def test_what_is_left_are_differences_of_rows(suite, page, n):
             assert float(percent) == pytest.approx(100 * (value / reference - 1), abs=0.0501), row
 
 
+def test_probes_on_the_page_are_differences_of_rows():
+    found, of = rows("suite teacher arm k = 1", (ROOT / "docs/more-arms.md").read_text()), {}
+    assert len(found) == 80
+    for row in found:
+        means = of.setdefault(row["suite"], means_of(row["suite"]))
+        for k in (1, 2, 5):
+            value, reference = (means[row["teacher"], arm, "hard", f"probe_k{k}"] for arm in (row["arm"], "teacher"))
+            assert float(row[f"k = {k}"].split()[0]) == pytest.approx(value - reference, abs=0.0000501), row
+        lost = any("loss" in row[f"k = {k}"] for k in (1, 2, 5))
+        assert (row["features"] == "lost") == lost
+
+
 def test_what_is_matched_on_the_page_are_rows():
     kept: Any = pd.read_parquet(ROOT / "expected/pareto/matched.parquet")
     found = rows("front l0 of teacher_ft", (ROOT / "docs/pareto.md").read_text())
