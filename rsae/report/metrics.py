@@ -92,6 +92,12 @@ def _probed(k: int, label: str | None) -> Callable[[Columns, Weights], Values]:
                 # a resample may hold no document with the class: the other classes speak for it
                 rates = [np.divide(right, n, out=np.full_like(n, np.nan), where=n > 0) for right, n in sides]
                 by_label.setdefault(name.split("/")[2], []).append(np.mean(rates, axis=0))
+        for name, of_classes in by_label.items():
+            if np.isnan(of_classes).all(axis=0).any():
+                raise ValueError(
+                    f"so few documents hold examples of label {name!r} that a resample of them has none; give `test`"
+                    " more tokens, or leave probes out of this suite"
+                )
         return np.mean([np.nanmean(of_classes, axis=0) for of_classes in by_label.values()], axis=0)
 
     return value

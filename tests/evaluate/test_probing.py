@@ -162,6 +162,10 @@ def test_scores_on_disk_give_back_and_the_metric_is_the_mean_of_two_rates(tmp_pa
     weights = np.ones((1, 3))
     assert metrics.PROBING["probe_k1_owner"].value(columns, weights) == pytest.approx([(9 / 10 + 5 / 10) / 2])
     assert metrics.PROBING["probe_k1"].value(columns, weights) == pytest.approx([(0.7 + 0.75) / 2])
+    resampled = np.array([[1.0, 1.0, 1.0], [3.0, 0.0, 0.0]])  # the first document three times: no example of a section
+    with pytest.raises(ValueError, match="of label 'section' that a resample of them has none; give `test` more"):
+        metrics.PROBING["probe_k1"].value(columns, resampled)
+    assert len(metrics.PROBING["probe_k1_owner"].value(columns, resampled)) == 2
     with pytest.raises(ValueError, match="no label has two classes with enough examples"):
         scores.write(tmp_path / "none.parquet", {Cell("rsae", 0, "hard"): []})
 
