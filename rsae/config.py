@@ -326,10 +326,11 @@ def load(path: Path | str, model: type[Model], under: str | None = None) -> Mode
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML lets the last of two equal keys win, silently; here they are a mistake."""
+    """YAML lets the last of two equal keys win, silently: a mistake here. What `<<` merges may be overruled."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        own = (key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge")
+        keys = [self.construct_object(key, deep=True) for key in own]
         twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
         if twice is not None:
             raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands here twice", node.start_mark)

@@ -81,6 +81,18 @@ def test_a_key_that_stands_twice_is_named(tmp_path):
         config.load(tmp_path / "a.yaml", config.Suite)
 
 
+def test_a_merged_mapping_may_be_overruled(tmp_path):
+    start = QUICK.index("      relu:\n")
+    first = QUICK[start:].replace("      relu:\n", "      relu: &relu\n", 1)
+    path = tmp_path / "a.yaml"
+    path.write_text(QUICK[:start] + first.rstrip() + "\n      again:\n        <<: *relu\n        l0: 12\n")
+    teachers = next(iter(config.load(path, config.Suite).hosts.values())).teachers
+    assert teachers["again"] == teachers["relu"].model_copy(update={"l0": 12})
+    path.write_text(path.read_text() + "        l0: 13\n")
+    with pytest.raises(ValueError, match="key `l0` stands here twice"):
+        config.load(path, config.Suite)
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
