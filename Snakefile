@@ -1,7 +1,9 @@
 # The benchmark as a graph: text -> tokens -> activations -> gate fits -> upgrades -> judgements -> tables.
 # Targets: a suite (embedded, quick), a host of a suite, a file, or nothing for the embedded suite.
+import os
 import re
 import sys
+from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
 
@@ -28,7 +30,15 @@ configfile: "config/config.yaml"
 container: config["container"]
 
 
-PLANS = load_plans()
+# Where commands find results: here, or where a storage plugin puts the copies of a job's files. And where the planner
+# finds what is there already: here, or on the volume itself (profiles/kubernetes).
+KEPT = Path(workflow.storage_settings.default_storage_prefix or ".", "results")
+os.environ["RSAE_RESULTS"] = "results"
+if workflow.storage_settings.default_storage_provider:
+    store = workflow.storage_registry.default_storage_provider
+    os.environ["RSAE_RESULTS"] = str(store.object(str(KEPT)).local_path())
+
+PLANS = load_plans(kept=KEPT)
 ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE
 ASSETS = load_assets_plan()
 MORE = load_more_teachers_plan()

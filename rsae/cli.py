@@ -37,7 +37,7 @@ Site = Annotated[str, typer.Option("--host", help="HOST, or HOST/SITE for a site
 Split = Annotated[str, typer.Option(help="test, threshold, calibration or finetune.")]
 Labelled = Annotated[str, typer.Option("--name", help="Labelled text, as listed in the suite's `probed_texts`.")]
 AnyLabelled = Annotated[str | None, typer.Option("--name", help="Labelled text; the suite's own text if left out.")]
-Results = Annotated[Path, typer.Option(help="Folder of all results.")]
+Results = Annotated[Path, typer.Option(help="Folder of all results.", envvar="RSAE_RESULTS")]
 By = Annotated[Literal["token", "feature"], typer.Option(help="What the processes of a torchrun divide.")]
 RESULTS = Path("results")
 

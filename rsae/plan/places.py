@@ -17,12 +17,17 @@ RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.receip
 class Places:
     """A suite by name, with results below ``results/{suite}``.
 
+    ``kept``: the folder where a planner looks what is there already, if that is another than what ``results`` names
+    (docs/cluster.md, Kubernetes).
+
     Raises:
         ValueError: a host, teacher, arm or seed that the suite does not have.
     """
 
-    def __init__(self, name: str, suite: config.Suite, results: Path = Path("results")) -> None:
-        self.name, self.suite, self.results = name, suite, results
+    def __init__(
+        self, name: str, suite: config.Suite, results: Path = Path("results"), kept: Path | None = None
+    ) -> None:
+        self.name, self.suite, self.results, self.kept = name, suite, results, kept or results
         self.root = results / name
         self.lock = Lock.read(CONFIG / f"{suite.smoke_of or name}.lock.yaml")
 
@@ -125,10 +130,15 @@ class Places:
         if path is None:
             receipt = self.root / host / RECEIPT
             return Opened(receipt, [receipt])
+        path = self._ours(path)
         try:
             return Opened(path, [path / f for f in host_files([p.name for p in path.iterdir()])])
         except (OSError, ValueError):  # whoever needs the files says what is missing
             return Opened(path, [path / f for f in HOST_FILES])
+
+    def _ours(self, path: Path) -> Path:
+        """A path of the configuration; below the folder of results where it begins so, for another target made it."""
+        return self.results.joinpath(*path.parts[1:]) if path.parts[:1] == ("results",) else path
 
     def teacher_place(self, host: str, teacher: str) -> Opened:
         """The teacher's folder or checkpoint, or the receipt of what is fetched for it."""
@@ -136,6 +146,7 @@ class Places:
         if path is None:
             receipt = self.root / host / teacher / RECEIPT
             return Opened(receipt, [receipt])
+        path = self._ours(path)
         return Opened(path, [path] if path.is_file() else [path / f for f in LAYOUTS[detect(path)]])
 
     def sae(self, host: str, teacher: str, arm: str, seed: int) -> Path:

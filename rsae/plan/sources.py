@@ -73,9 +73,14 @@ class Sources(Places):
 
     def not_run(self) -> dict[str, str]:
         """{HOST/TEACHER: reason} of the pairs that the last preflight let nobody run."""
-        if not self.from_hub or not self.preflight_file().is_file():
+        verdict = self.kept / self.name / self.preflight_file().name
+        if not self.from_hub or not verdict.is_file():
             return {}
-        return json.loads(self.preflight_file().read_text())["not_run"]
+        return json.loads(verdict.read_text())["not_run"]
+
+    def verdict(self) -> list[Path]:
+        """The preflight's file, for jobs that read :meth:`not_run` where they see their inputs alone."""
+        return [self.preflight_file()] if self.from_hub and self.kept != self.results else []
 
     def runnable(self, preflight: Callable[[], object] = lambda: None) -> list[tuple[str, str]]:
         """Pairs that are run; ``preflight`` is called first, for Snakemake waits for it there."""

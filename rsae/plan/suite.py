@@ -67,7 +67,7 @@ class Plan(Judgements):
         weights = [f for h, t, a, s in saes for f in self.sae_files(h, t, a, s)]
         return Job(
             "tables",
-            [f for files in sums.values() for f in files.values()] + reports + weights,
+            [f for files in sums.values() for f in files.values()] + reports + weights + self.verdict(),
             {"sums": sums, "saes": saes, "out": self.root / "tables"},
             {
                 "suite": self.name,
@@ -82,19 +82,20 @@ class Plan(Judgements):
         kept = {k: v for k, v in job.settings.items() if k in ("suite", "seeds")}
         probe = "probe" if name is None else f"probe_{name}"
         sums = {(h, t): {j: self.sums(h, t, j) for j in (*JUDGEMENTS, probe)} for h, t in self.runnable()}
-        inputs = [f for files in sums.values() for f in files.values()]
+        inputs = [f for files in sums.values() for f in files.values()] + self.verdict()
         return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept | {"name": name})
 
     def tabulate_anatomy(self) -> Job:
         """Anatomy of all pairs to a table and a figure."""
         files = {(h, t): self.sums(h, t, "anatomy") for h, t in self.runnable()}
-        return Job("tabulate_anatomy", list(files.values()), {"files": files, "out": self.root / "tables"}, {})
+        inputs = [*files.values(), *self.verdict()]
+        return Job("tabulate_anatomy", inputs, {"files": files, "out": self.root / "tables"}, {})
 
     def tabulate_convergence(self) -> Job:
         """Whether further training helps the teachers, by the trials of their controls."""
         tuned = [(h, t) for h, t in self.runnable() if "teacher_ft" in self.teacher(h, t).grids]
         trials = {f"{h}/{t}": self.tuning_file(h, t, "teacher_ft") for h, t in tuned}
-        inputs = [path for path in trials.values() if path]
+        inputs = [path for path in trials.values() if path] + self.verdict()
         return Job("tabulate_convergence", inputs, {"trials": trials, "out": self.root / "tables"}, {})
 
     def grouped(self, by: Literal["front", "family"]) -> dict[str, list[str]]:
@@ -112,7 +113,7 @@ class Plan(Judgements):
         pairs = [(name.split("/")[0], t) for name, members in fronts.items() for t in members]
         sums = {pair: self.judged(*pair) for pair in pairs}
         seeds = {f"{h}/{t}": derive_seed(self.suite.seed, "bootstrap", h) for h, t in pairs}
-        inputs = [f for files in sums.values() for f in files.values()]
+        inputs = [f for files in sums.values() for f in files.values()] + self.verdict()
         arguments = {"sums": sums, "out": self.root / "tables"}
         return Job("tabulate_pareto", inputs, arguments, {"fronts": fronts, "seeds": seeds})
 
@@ -149,19 +150,22 @@ class Plan(Judgements):
 
     def run_card(self) -> Job:
         """The conditions under which the tables were made."""
+        reports = [
+            self.training(h, t, a, s)
+            for h, t in self.runnable()
+            for a, s in self.cells(h, t)
+            if self.arm(h, t, a).tuned
+        ]
+        manifests = {name: folder / "manifest.json" for name, folder in self.texts().items()}
+        tables = [*self.tables(), self.cells_file().with_name(DIGESTS)]
         return Job(
             "run_card",
-            [*self.tables(), self.cells_file().with_name(DIGESTS)],
+            [*tables, *reports, *manifests.values(), *self.verdict()],
             {
                 "tables": self.tables(),
                 "benchmarks": self.benchmarks(),
-                "reports": [
-                    self.training(h, t, a, s)
-                    for h, t in self.runnable()
-                    for a, s in self.cells(h, t)
-                    if self.arm(h, t, a).tuned
-                ],
-                "text_manifests": {name: folder / "manifest.json" for name, folder in self.texts().items()},
+                "reports": reports,
+                "text_manifests": manifests,
                 "out": self.root / "run-card.json",
             },
             {
@@ -181,12 +185,21 @@ class Plan(Judgements):
         tables = [*self.printed(), *([self.reported_file()] if self.suite.reported else [])]
         run_card = self.run_card().arguments["out"]
         # studies of their own and figures that only some suites have: shown where somebody made them
-        atlas = sorted((self.results / "gates" / "atlas").glob("*.svg"))
+        atlas = self._kept("gates/atlas/*.svg")
         planned = [path for path in self.extra_tables() if path.suffix == ".svg"]
-        fronts = sorted({*planned, *(self.root / "tables").glob("*.svg")})
+        fronts = sorted({*planned, *self._kept(f"{self.name}/tables/*.svg")})
         return Job(
             "report",
-            [*tables, self.cells_file(), *features.values(), run_card, *atlas, *fronts],
+            [
+                *tables,
+                self.cells_file(),
+                self.cells_file().with_name(DIGESTS),
+                *features.values(),
+                run_card,
+                *atlas,
+                *fronts,
+                *self.verdict(),
+            ],
             {
                 "tables": sorted(tables, key=lambda path: _place(path.stem)),
                 "cells": self.cells_file(),
@@ -198,6 +211,10 @@ class Plan(Judgements):
             },
             {"suite": self.name, "not_run": self.not_run()},
         )
+
+    def _kept(self, pattern: str) -> list[Path]:
+        """Results that are there already."""
+        return sorted(self.results / path.relative_to(self.kept) for path in self.kept.glob(pattern))
 
     def targets(self, host: str | None = None, preflight: Callable[[], object] = lambda: None) -> list[Path]:
         """What a suite or one host of it produces."""
@@ -214,6 +231,8 @@ def _place(table: str) -> tuple[int, str]:
     return order.get(table, 3), table
 
 
-def load_plans(folder: Path | str = CONFIG / "suites", results: Path = Path("results")) -> dict[str, Plan]:
+def load_plans(
+    folder: Path | str = CONFIG / "suites", results: Path = Path("results"), kept: Path | None = None
+) -> dict[str, Plan]:
     """One plan per suite file."""
-    return {name: Plan(name, suite, results) for name, suite in config.load_suites(folder).items()}
+    return {name: Plan(name, suite, results, kept) for name, suite in config.load_suites(folder).items()}

@@ -40,7 +40,7 @@ class AssetsPlan:
         text, host = self.root / "text" / f"{split}.jsonl", self.root / "host"
         return Job(
             "train_activations",
-            [text, *(host / f for f in HOST_FILES)],
+            [text, text.with_name("manifest.json"), *(host / f for f in HOST_FILES)],
             {
                 "text": text,
                 "host": host,
@@ -95,7 +95,8 @@ class MoreTeachersPlan:
             "out": self.root / "activations" / split,
             "checkpoints": self.results / "checkpoints" / "teachers" / split,
         }
-        return job._replace(inputs=[text, *(host / f for f in HOST_FILES)], arguments=arguments)
+        inputs = [text, text.with_name("manifest.json"), *(host / f for f in HOST_FILES)]
+        return job._replace(inputs=inputs, arguments=arguments)
 
     def teacher(self, name: str) -> Job:
         """One SAE: by sae_lens's trainer, or by spoiling a committed one."""

@@ -17,12 +17,12 @@ class Upgrades(Sources):
     def tokens(self, address: str, split: str) -> Job:
         """Documents to token rows."""
         h, site = self.host(address.partition("/")[0]), self.site(address)
-        host, text = self.host_place(address.partition("/")[0]), self.text_folder(h.text) / f"{split}.jsonl"
+        host, folder = self.host_place(address.partition("/")[0]), self.text_folder(h.text)
         vocabulary = [p for p in host.inputs if p.suffix != ".safetensors" and p.name != "config.json"]
         return Job(
             "tokens",
-            [text, *vocabulary],
-            {"text": text, "host": host.path, "out": self.token_file(address, split)},
+            [folder / f"{split}.jsonl", folder / "manifest.json", *vocabulary],
+            {"text": folder / f"{split}.jsonl", "host": host.path, "out": self.token_file(address, split)},
             {
                 "ctx": site.ctx,
                 "bos": site.bos,
