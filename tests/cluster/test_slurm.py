@@ -37,8 +37,8 @@ def without_seconds(table: str) -> list[list[str]]:
     return rows
 
 
-def results(project: Project, suite: str) -> dict[str, bytes]:
-    found = pipeline.results(project.folder)
+def results(folder: Path, suite: str = "tiny") -> dict[str, bytes]:
+    found = pipeline.results(folder)
     return {k: v for k, v in found.items() if k.startswith((f"results/{suite}/", "results/gates/"))}
 
 
@@ -52,7 +52,7 @@ def test_a_suite_through_slurm_ends_as_a_local_run(tmp_path, suite):
         done = cluster.call("timeout", "-k", "30", "3000", *f"{LINE} {SOON} {suite}".split())
         jobs = slurm.jobs()
 
-    wanted, found = results(local, suite), results(cluster, suite)
+    wanted, found = results(local.folder, suite), results(cluster.folder, suite)
     assert f"results/{suite}/tables/cells.csv" in wanted
     assert sorted(wanted) == sorted(found)
     assert [name for name in wanted if wanted[name] != found[name]] == []
