@@ -37,22 +37,27 @@ def run(
         ValueError: the text has no labels.
     """
     set_up_torch()
-    model, tokenizer = Host(host, hook, center_writing_weights), load_tokenizer(host)
+    model = Host(host, hook, center_writing_weights)
+    sides = [side(path, model, name, ctx, bos, most) for path in (train_text, test_text)]
+    judge(*sides, saes, out, seed)
 
-    def side(path: Path) -> Side:
-        documents = [Document(**json.loads(line)) for line in path.read_text().splitlines()][:most]
-        if not all(document.label for document in documents):
-            raise ValueError(f"{path} has documents without a label; set `label` in config/text/{name}.yaml")
-        rows = tokens.tokenise(
-            [(d.name, d.text) for d in documents], tokenizer, ctx=ctx, bos=bos, max_rows_per_document=1
-        )
-        x = [values.numpy() for _, values in activations(model, rows, f"probe {name}")]
-        length = np.array([len(part) for part in x])
-        document = np.repeat(np.arange(len(x), dtype=np.int32), length)
-        position = np.concatenate([np.arange(n, dtype=np.int32) for n in length])
-        examples = Examples(
-            np.arange(len(x)), np.zeros(len(x), int), length, {name: np.array([d.label for d in documents])}
-        )
-        return Side(Block(document, position, np.concatenate(x)), examples, len(x))
 
-    judge(side(train_text), side(test_text), saes, out, seed)
+def side(text: Path, host: Host, name: str, ctx: int, bos: bool, most: int) -> Side:
+    """The examples of a labelled text, at most ``most``, and the host's activations on them.
+
+    Raises:
+        ValueError: a document has no label.
+    """
+    documents = [Document(**json.loads(line)) for line in text.read_text().splitlines()][:most]
+    if not all(document.label for document in documents):
+        raise ValueError(f"{text} has documents without a label; set `label` in config/text/{name}.yaml")
+    rows = tokens.tokenise(
+        [(d.name, d.text) for d in documents], load_tokenizer(host.path), ctx=ctx, bos=bos, max_rows_per_document=1
+    )
+    x = [values.numpy() for _, values in activations(host, rows, f"probe {name}")]
+    length = np.array([len(part) for part in x])
+    document = np.repeat(np.arange(len(x), dtype=np.int32), length)
+    position = np.concatenate([np.arange(n, dtype=np.int32) for n in length])
+    labels = {name: np.array([d.label for d in documents])}
+    examples = Examples(np.arange(len(x)), np.zeros(len(x), int), length, labels)
+    return Side(Block(document, position, np.concatenate(x)), examples, len(x))
