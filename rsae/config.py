@@ -226,6 +226,8 @@ class Smoke(Strict):
         cut["finetune"] |= {"steps": self.steps, "batch": self.batch}
         for host in cut["hosts"].values():
             host |= {"tokens": dict.fromkeys(EVALUATED, self.tokens), "n_shards": self.n_shards}
+            # as many documents as there are rows: some of the few tokens have to be of every kind that is probed for
+            host["max_rows_per_document"] = dict.fromkeys(EVALUATED, 1)
         cut["hosts"] = {f"{name}-smoke": host for name, host in cut["hosts"].items()}
         return Suite.model_validate(cut)
 
