@@ -330,13 +330,23 @@ def load(path: Path | str, model: type[Model], under: str | None = None) -> Mode
 class _UniqueKeys(yaml.SafeLoader):
     """YAML lets the last of two equal keys win, silently: a mistake here. What `<<` merges may be overruled."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        own = (key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge")
-        keys = [self.construct_object(key, deep=True) for key in own]
-        twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands here twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+    def get_single_node(self) -> Any:
+        """The document, looked through before any merge is carried out."""
+        node = super().get_single_node()
+        self._check(node, set())
+        return node
+
+    def _check(self, node: Any, seen: set[int]) -> None:
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            return
+        seen.add(id(node))  # an alias leads to the node that it names, or round in a circle
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+            if twice is not None:
+                raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands here twice", node.start_mark)
+        for child in (value for pair in node.value for value in (pair if isinstance(pair, tuple) else (pair,))):
+            self._check(child, seen)
 
 
 def _sentence(path: Path | str, error: Any, known: set[str]) -> str:

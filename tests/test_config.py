@@ -88,6 +88,12 @@ def test_a_merged_mapping_may_be_overruled(tmp_path):
     path.write_text(QUICK[:start] + first.rstrip() + "\n      again:\n        <<: *relu\n        l0: 12\n")
     teachers = next(iter(config.load(path, config.Suite).hosts.values())).teachers
     assert teachers["again"] == teachers["relu"].model_copy(update={"l0": 12})
+    nested = (
+        path.read_text() + "      third: &third\n        <<: *relu\n        l0: 9\n      fourth:\n        <<: *third\n"
+    )
+    (tmp_path / "b.yaml").write_text(nested)
+    teachers = next(iter(config.load(tmp_path / "b.yaml", config.Suite).hosts.values())).teachers
+    assert teachers["fourth"] == teachers["third"] == teachers["relu"].model_copy(update={"l0": 9})
     path.write_text(path.read_text() + "        l0: 13\n")
     with pytest.raises(ValueError, match="key `l0` stands here twice"):
         config.load(path, config.Suite)
