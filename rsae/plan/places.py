@@ -137,7 +137,7 @@ class Places:
             return Opened(path, [path / f for f in HOST_FILES])
 
     def _ours(self, path: Path) -> Path:
-        """A path of the configuration; below the folder of results where it begins so, for another target made it."""
+        """A path of the configuration. One that begins with ``results`` is another target's product, and lies there."""
         return self.results.joinpath(*path.parts[1:]) if path.parts[:1] == ("results",) else path
 
     def teacher_place(self, host: str, teacher: str) -> Opened:

@@ -43,6 +43,14 @@ class Cluster:
         threading.Thread(target=self._run, args=(name,), daemon=True).start()
 
     def _run(self, name: str) -> None:
+        try:
+            self.pods[name] = self._ended(name)
+        except Exception as error:
+            (self.folder / f"{name}.log").write_text(f"the stand-in failed: {error!r}")
+            self.pods[name] = -1
+
+    def _ended(self, name: str) -> int:
+        """Exit status of a pod."""
         (container,) = self.asked[name]["spec"]["template"]["spec"]["containers"]
         workdir = self.folder / name
         workdir.mkdir()
@@ -54,7 +62,7 @@ class Cluster:
             env[variable["name"]] = base64.b64decode(self.secrets[of["name"]][of["key"]]).decode()
         with self.free, open(self.folder / f"{name}.log", "w") as log:
             command = [*container["command"], *container["args"]]
-            self.pods[name] = subprocess.run(command, cwd=workdir, env=env, stdout=log, stderr=log).returncode
+            return subprocess.run(command, cwd=workdir, env=env, stdout=log, stderr=log).returncode
 
     @contextmanager
     def serving(self) -> Iterator["Cluster"]:

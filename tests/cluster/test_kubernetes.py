@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -49,7 +50,7 @@ def test_a_suite_through_kubernetes_ends_as_a_local_run(tmp_path, plugins):
     (volume / "rsae").mkdir(parents=True)
     (tmp_path / "pods").mkdir()
     local, project = (with_tiny(tmp_path / name, volume) for name in ("local", "cluster"))
-    environment = {"RSAE_GATE": "tiled", "HF_HOME": str(volume / "hf")}
+    environment: dict[str, Any] = {"RSAE_GATE": "tiled", "HF_HOME": str(volume / "hf")}
     local.snakemake("--cores", "2", "tiny", **environment)
 
     # the page's line: what no job makes has to be on the volume
@@ -58,9 +59,10 @@ def test_a_suite_through_kubernetes_ends_as_a_local_run(tmp_path, plugins):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     cluster = kube.Cluster(tmp_path / "pods", path, at_once=2)
     with cluster.serving():
-        project.snakemake(
-            "--profile", "profiles/kubernetes", "--container-image", IMAGE, "--config", "gpus=1",
-            "--seconds-between-status-checks", "2", "--envvars", "HF_HOME", "RSAE_GATE", "PIP_CONSTRAINT", "--", "tiny",
+        project.call(
+            "timeout", "1800", "snakemake", "--profile", "profiles/kubernetes", "--container-image", IMAGE,
+            "--config", "gpus=1", "--seconds-between-status-checks", "2",
+            "--envvars", "HF_HOME", "RSAE_GATE", "PIP_CONSTRAINT", "--", "tiny",
             KUBECONFIG=str(cluster.folder / "kubeconfig"), PYTHONPATH=str(plugins),
             PIP_CONSTRAINT=str(plugins.with_name("pins.txt")), **environment,
         )  # fmt: skip
@@ -81,7 +83,7 @@ def test_a_suite_through_kubernetes_ends_as_a_local_run(tmp_path, plugins):
     requests = [container["resources"]["requests"] for container in containers]
     assert sum(request.get("nvidia.com/gpu") == "1" for request in requests) == 4 + 1 + 2 + 2  # as with Slurm
     assert {request["memory"] for request in requests} == {"2000M"}
-    assert set(cluster.deleted) >= set(cluster.asked)  # nothing is left on the cluster
+    assert set(cluster.deleted) >= {*cluster.asked, *cluster.secrets}  # nothing is left on the cluster
 
 
 def test_the_profile_names_what_the_page_says():
