@@ -6,13 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests import hub
 from tests.containers import engines
 from tests.containers.engines import ROOT
-from tests.faults import pipeline
+from tests.workflow import every
 from tests.workflow.project import Project
 
 SOMEBODY = "12345:12345"  # tests are root where an engine can be installed; a person is not
@@ -49,10 +51,9 @@ def pip(place) -> engines.Pip:
     return engines.Pip(place)
 
 
-def shell(line: str, folder: Path, programs: Path) -> str:
+def shell(line: str, folder: Path, programs: Path, environment: Mapping[str, str] = os.environ) -> str:
     path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path}
-    return engines.call("bash", "-euc", line, cwd=folder, env=environment)
+    return engines.call("bash", "-euc", line, cwd=folder, env={**environment, "PATH": path})
 
 
 def run_card(project: Project, suite: str) -> dict:
@@ -82,11 +83,16 @@ def test_the_apptainer_lines(place, base, pip, tmp_path):
     programs = engines.apptainer(place / "apptainer", base, pip)
     (build,) = documented("apptainer")
     (run,) = (line for line in documented("./in-venv") if "--sdm apptainer" in line)
-    project = Project(tmp_path)
+    project = every.every(tmp_path / "project")
     shell(build, project.folder, programs)
     python = shell("apptainer exec containers/rsae.sif python --version", project.folder, programs).split()[1]
-    for name, text in (("suites", pipeline.SUITE), ("text", pipeline.TEXT)):
-        # by paths in the project, which is all that a job sees
-        (project.folder / f"config/{name}/tiny.yaml").write_text(text.replace(f"{ROOT}/", ""))
-    shell(run.replace("./in-venv", "").replace("quick", "tiny"), project.folder, programs)
-    assert run_card(project, "tiny")["python"] == python
+    with every.served(tmp_path / "hub").serve() as local:
+        environment = hub.environment(tmp_path / "home", local)
+        for targets in (every.FIRST, every.TARGETS):
+            line = run.replace("./in-venv", "").replace("quick", " ".join(targets))
+            shell(f"{line} 2>> said.txt", project.folder, programs, environment)
+    said = (project.folder / "said.txt").read_text()
+    assert every.with_commands(project) - every.started(said) == set()
+    assert said.count("Activating singularity image") >= len(every.with_commands(project))
+    for suite in ("every", "paper-smoke"):
+        assert run_card(project, suite)["python"] == python

@@ -134,7 +134,7 @@ def with_commands(project: Project) -> set[str]:
     """Names of the rules that are to be run: those that stand for a target alone have no command."""
     plans = load_plans(project.folder / "config/suites")
     made_for = {*plans, *(host for plan in plans.values() for host in plan.suite.hosts)}
-    # each suite has fine-tunes, harvests of several sites and a fetch of its own
+    # each suite has a rule of its own for fine-tunes and one for what it fetches
     others = "|".join(re.escape(name) for name in plans if name not in ("every", "paper-smoke"))
     listed = project.snakemake("--list-rules").stdout.split()
     return {
