@@ -5,10 +5,12 @@ then takes for the data set of that name. Writes ``OUT/{NAME}.json``, SAEBench's
 codes that it probed, and on all rows, each class against the others, the features chosen and what its probes got right.
 """
 
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
 import json
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,10 +55,10 @@ def main(out: Path, asked: dict, saes: dict[str, str]) -> None:
         np.savez(out / f"{name}.npz", **parts(train, test))
 
 
-def parts(train: dict[str, torch.Tensor], test: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+def parts(train: dict[str, torch.Tensor], test: dict[str, torch.Tensor]) -> dict[str, Any]:
     """Mean codes of both sides, class after class; chosen features and accuracies of each class against the others."""
     z, zt = (torch.cat(list(side.values())) for side in (train, test))
-    found = {"z_train": z.numpy(), "z_test": zt.numpy()}
+    found: dict[str, Any] = {"z_train": z.numpy(), "z_test": zt.numpy()}
     sides = [np.repeat(np.arange(len(side)), [len(v) for v in side.values()]) for side in (train, test)]
     y, yt = map(torch.from_numpy, sides)
     for number in range(len(train)):

@@ -38,8 +38,8 @@ def run(
     """
     set_up_torch()
     model = Host(host, hook, center_writing_weights)
-    sides = [side(path, model, name, ctx, bos, most) for path in (train_text, test_text)]
-    judge(*sides, saes, out, seed)
+    learnt, judged = (side(path, model, name, ctx, bos, most) for path in (train_text, test_text))
+    judge(learnt, judged, saes, out, seed)
 
 
 def side(text: Path, host: Host, name: str, ctx: int, bos: bool, most: int) -> Side:
