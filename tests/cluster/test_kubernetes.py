@@ -1,6 +1,7 @@
 """A suite through Snakemake's executor for Kubernetes and a storage plugin, against a stand-in for the cluster."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import hub
 from tests.cluster import kube
 from tests.cluster.test_slurm import results, without_seconds
 from tests.containers.engines import install
 from tests.faults import pipeline
+from tests.workflow import every
 from tests.workflow.project import ROOT, Project
 
 PROFILE = ROOT / "profiles/kubernetes"
@@ -84,6 +87,23 @@ def test_a_suite_through_kubernetes_ends_as_a_local_run(tmp_path, plugins):
     assert sum(request.get("nvidia.com/gpu") == "1" for request in requests) == 4 + 1 + 2 + 2  # as with Slurm
     assert {request["memory"] for request in requests} == {"2000M"}
     assert set(cluster.deleted) >= {*cluster.asked, *cluster.secrets}  # nothing is left on the cluster
+
+
+@pytest.mark.slow
+def test_a_suite_of_a_hub_through_the_storage_plugin_ends_as_without_it(tmp_path, plugins):
+    """On this machine: what is asked is whether verdict and receipts reach the jobs that need them."""
+    volume = tmp_path / "volume"
+    plain, stored = (every.every(tmp_path / name) for name in ("plain", "stored"))
+    for name in ("assets", "config"):
+        shutil.copytree(stored.folder / name, volume / name)
+    with every.served(tmp_path / "hub").serve() as local:
+        environment: dict[str, Any] = {**hub.environment(tmp_path / "home", local), "RSAE_GATE": "tiled"}
+        plain.snakemake("--cores", "2", "paper-smoke", **environment)
+        storage = ("--default-storage-provider", "fs", "--default-storage-prefix", str(volume))
+        stored.snakemake("--cores", "2", "paper-smoke", *storage, **environment, PYTHONPATH=str(plugins))
+    wanted, found = results(plain.folder, "paper-smoke"), results(volume, "paper-smoke")
+    assert "results/paper-smoke/tables/reported.md" in wanted
+    assert [name for name in wanted if "preflight" not in name and wanted[name] != found.get(name)] == []
 
 
 def test_the_profile_names_what_the_page_says():
