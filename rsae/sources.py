@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
+from typing_extensions import override
 
 from rsae.strict import Name, Positive, Rate, Share, Strict
 
@@ -145,6 +146,11 @@ class Labelled(Strict):
             raise ValueError("`classes` are values of a column; say which in `label`")
         return self
 
+    @property
+    def labelled(self) -> bool:
+        """Whether every document has a class."""
+        return self.label is not None
+
 
 SHARES = {"test": 0.1, "threshold": 0.05, "tuning": 0.05, "calibration": 0.05, "finetune": 0.75}
 
@@ -160,8 +166,18 @@ class FileText(Labelled):
     shares: dict[str, Share] = SHARES
 
 
+class Part(Strict):
+    """Where the documents of one class stand."""
+
+    subset: str
+    column: str  # a dot leads into a column of fields
+
+
 class HubText(Labelled):
-    """The first ``documents`` of a dataset, in equal shares of its ``classes``, streamed (see :mod:`rsae.texts`)."""
+    """The first ``documents`` of a dataset, in equal shares of its ``classes``, streamed (see :mod:`rsae.texts`).
+
+    ``parts``: {class: where it stands}, for a dataset whose subsets and columns say the class.
+    """
 
     source: Literal["datasets"]
     name: str
@@ -171,6 +187,18 @@ class HubText(Labelled):
     column: str = "text"
     documents: Positive
     shares: dict[str, Share] = SHARES
+    parts: dict[str, Part] | None = None
+
+    @model_validator(mode="after")
+    def _parts_alone(self) -> "HubText":
+        if self.parts is not None and (len(self.parts) < 2 or {"label", "subset", "column"} & self.model_fields_set):
+            raise ValueError("`parts` are two classes or more, and stand in place of `label`, `subset` and `column`")
+        return self
+
+    @property
+    @override
+    def labelled(self) -> bool:
+        return self.label is not None or self.parts is not None
 
 
 def _kind_of_text(value: Any) -> str:

@@ -79,15 +79,24 @@ def from_hub(
     documents: int | None,
     label: str | None = None,
     classes: Sequence[str] | None = None,
+    parts: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Document]:
     """The first ``documents`` documents of a dataset, or an equal share of it for each of ``classes``, streamed.
+
+    ``parts``: {class: subset and column} instead, an equal share of each.
 
     Raises:
         ValueError: no such dataset, subset, split or column; no network; a licence to accept.
     """
     from datasets import load_dataset
 
-    what = f"dataset {name}"
+    if parts is not None:
+        for i, (of, part) in enumerate(parts.items()):
+            share = None if documents is None else (documents + i) // len(parts)
+            for d in from_hub(name, part["subset"], revision, split, part["column"], share):
+                yield Document(f"{part['subset']}/{part['column']}/{d.name}", d.text, of)
+        return
+    what = f"dataset {name}" if subset is None else f"dataset {name}, {subset}"
 
     def first() -> list[Document]:
         try:
@@ -101,7 +110,7 @@ def from_hub(
         except FileNotFoundError as error:
             raise ValueError(f"{what} at {revision}: {' '.join(str(error).split())[:200]}") from error
 
-    return iter(hub.patiently(first, name, revision, None))
+    yield from hub.patiently(first, name, revision, None)
 
 
 def _first(
@@ -127,7 +136,11 @@ def _documents(
     rows: Any, column: str, label: str | None, name: str, what: str, whole: bool = True
 ) -> Iterator[Document]:
     """``whole``: every row must have a label; else those without are left out."""
+    outer, *inner = column.split(".")
     for index, row in enumerate(rows):
+        # a dot leads into a column of fields, unless it is part of the column's own name
+        if column not in row and inner and isinstance(row.get(outer), Mapping):
+            row |= {f"{outer}.{field}": value for field, value in row[outer].items()}
         for key, wanted in (("column", column), ("label", label)):
             if wanted is not None and wanted not in row:
                 raise ValueError(f"{what} has no column {wanted!r}; it has {', '.join(row)}; set `{key}`")

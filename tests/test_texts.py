@@ -11,6 +11,7 @@ import pytest
 
 from rsae import texts
 from rsae.docstrings import Document
+from rsae.sources import HubText
 from tests import hub as local
 
 TEXTS = [f"document number {i} is about the number {i}\nand has two lines" for i in range(40)]
@@ -90,6 +91,49 @@ def streamed(home, hub, revision="main", column="content"):
     done = subprocess.run(call, env=env, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+PARTS = {"en": {"subset": "en-fr", "column": "translation.en"}, "it": {"subset": "fr-it", "column": "translation.it"}}
+SPEECHES = f"""
+import json
+from rsae import texts
+found = texts.from_hub("someone/speeches", None, "main", "train", "text", 11, parts={PARTS})
+print(json.dumps([[d.name, d.text, d.label] for d in found]))
+"""
+CONFIGS = "---\nconfigs:\n" + "".join(
+    f"- config_name: {pair}\n  data_files: {pair}/*.parquet\n" for pair in ("en-fr", "fr-it")
+)
+
+
+def test_classes_that_subsets_and_columns_say_come_in_equal_shares(tmp_path):
+    """In the layout of europarl: one subset for two languages, one column with a field for each."""
+    for pair in ("en-fr", "fr-it"):
+        (tmp_path / "hub" / pair).mkdir(parents=True)
+        rows = [{language: f"speech {i} in {language}" for language in pair.split("-")} for i in range(9)]
+        pq.write_table(pa.table({"translation": rows}), tmp_path / "hub" / pair / "train-00000-of-00001.parquet")
+    (tmp_path / "hub/README.md").write_text(f"{CONFIGS}---\n")
+    with local.Hub().serve() as hub:
+        hub.add("someone/speeches", tmp_path / "hub", "datasets")
+        done = subprocess.run(
+            [sys.executable, "-c", SPEECHES], env=local.environment(tmp_path / "home", hub), capture_output=True,
+            text=True, cwd=Path(__file__).parents[1],
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert [d[1:] for d in found] == [
+        *([f"speech {i} in en", "en"] for i in range(5)), *([f"speech {i} in it", "it"] for i in range(6))
+    ]  # fmt: skip
+    assert len({name for name, *_ in found}) == 11
+
+
+def test_parts_are_classes_and_nothing_else_says_them():
+    entry = {"source": "datasets", "name": "a/b", "documents": 9, "parts": PARTS}
+    assert HubText.model_validate(entry).labelled
+    for key in ("label", "subset", "column"):
+        with pytest.raises(ValueError, match="`parts` are two classes or more, and stand in place of `label`"):
+            HubText.model_validate({**entry, key: "x"})
+    with pytest.raises(ValueError, match="two classes or more"):
+        HubText.model_validate({**entry, "parts": {"en": PARTS["en"]}})
 
 
 def test_a_dataset_of_the_hub_is_streamed_at_its_revision(tmp_path):

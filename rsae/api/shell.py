@@ -95,7 +95,10 @@ def documents(text: str, limit: int) -> list[tuple[str, str]]:
             found = texts.from_files(entry.path, entry.column, entry.per, min(limit, entry.documents or limit))
         case _:
             few = min(limit, entry.documents)
-            found = texts.from_hub(entry.name, entry.subset, entry.revision, entry.split, entry.column, few)
+            parts = entry.model_dump()["parts"]
+            found = texts.from_hub(
+                entry.name, entry.subset, entry.revision, entry.split, entry.column, few, parts=parts
+            )
     return [(d.name, d.text) for d in found]
 
 

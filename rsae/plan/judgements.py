@@ -84,7 +84,7 @@ class Judgements(Upgrades):
         """
         pick("text", name, dict.fromkeys(self.suite.probed_texts))
         text = load_text(name)
-        if isinstance(text, Docstrings) or text.label is None:
+        if isinstance(text, Docstrings) or not text.labelled:
             raise ValueError(f"text {name!r} is probed and has no labels; set `label` in config/text/{name}.yaml")
         cells, model, address = self.cells(host, teacher), self.host_place(host), self.address(host, teacher)
         texts = [self.text_folder(name) / f"{s}.jsonl" for s in ("finetune", "test")]

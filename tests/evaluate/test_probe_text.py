@@ -125,7 +125,7 @@ def test_classes_come_in_equal_shares_from_a_text_that_is_sorted_by_them(tmp_pat
 
 
 def test_the_classes_that_saebench_probes_are_there():
-    """Its sets, without the two whose labels are no column (docs/probing.md)."""
+    """Its sets, without the one that a script reads (docs/probing.md)."""
     sets: dict[str, Any] = {name: load_text(name) for name in ("ag_news", *(f"bias_in_bios_{i}" for i in (1, 2, 3)))}
     sets |= {name: load_text(f"amazon_{name}") for name in ("categories", "sentiment")}
     assert all(isinstance(text, HubText) for text in sets.values())
@@ -138,6 +138,10 @@ def test_the_classes_that_saebench_probes_are_there():
         "categories": ["1", "2", "3", "5", "6"],
         "sentiment": ["1.0", "5.0"],
     }
+    europarl: Any = load_text("europarl")
+    languages = {"en": "en-fr", "fr": "fr-it", "de": "de-en", "es": "es-fr", "nl": "nl-pt"}
+    parts = {name: (part.subset, part.column) for name, part in europarl.parts.items()}
+    assert parts == {name: (subset, f"translation.{name}") for name, subset in languages.items()}
     columns = {name: (text.column, text.label) for name, text in sets.items()}
     assert columns["bias_in_bios_1"] == columns["bias_in_bios_3"] == ("hard_text", "profession")
     assert (columns["categories"], columns["sentiment"]) == (("text", "category"), ("text", "rating"))
