@@ -1,6 +1,5 @@
 # The benchmark as a graph: text -> tokens -> activations -> gate fits -> upgrades -> judgements -> tables.
 # Targets: a suite (embedded, quick), a host of a suite, a file, or nothing for the embedded suite.
-import os
 import re
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from rsae.plan import (
     load_more_teachers_plan,
     load_plans,
     stage_digest,
+    tell_commands,
 )
 
 
@@ -33,10 +33,11 @@ container: config["container"]
 # Where commands find results: here, or where a storage plugin puts the copies of a job's files. And where the planner
 # finds what is there already: here, or on the volume itself (profiles/kubernetes).
 KEPT = Path(workflow.storage_settings.default_storage_prefix or ".", "results")
-os.environ["RSAE_RESULTS"] = "results"
 if workflow.storage_settings.default_storage_provider:
     store = workflow.storage_registry.default_storage_provider
-    os.environ["RSAE_RESULTS"] = str(store.object(str(KEPT)).local_path())
+    tell_commands(store.object(str(KEPT)).local_path())
+else:
+    tell_commands(KEPT)
 
 PLANS = load_plans(kept=KEPT)
 ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE

@@ -12,7 +12,16 @@ from typer.models import CommandInfo
 from rsae import mistakes, studies
 from rsae.arms import Kind
 from rsae.config import load
-from rsae.plan import CONFIG, Job, Plan, load_assets_plan, load_families_plan, load_more_teachers_plan, load_plans
+from rsae.plan import (
+    CONFIG,
+    RESULTS_VARIABLE,
+    Job,
+    Plan,
+    load_assets_plan,
+    load_families_plan,
+    load_more_teachers_plan,
+    load_plans,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,7 +46,7 @@ Site = Annotated[str, typer.Option("--host", help="HOST, or HOST/SITE for a site
 Split = Annotated[str, typer.Option(help="test, threshold, calibration or finetune.")]
 Labelled = Annotated[str, typer.Option("--name", help="Labelled text, as listed in the suite's `probed_texts`.")]
 AnyLabelled = Annotated[str | None, typer.Option("--name", help="Labelled text; the suite's own text if left out.")]
-Results = Annotated[Path, typer.Option(help="Folder of all results.", envvar="RSAE_RESULTS")]
+Results = Annotated[Path, typer.Option(help="Folder of all results.", envvar=RESULTS_VARIABLE)]
 By = Annotated[Literal["token", "feature"], typer.Option(help="What the processes of a torchrun divide.")]
 RESULTS = Path("results")
 

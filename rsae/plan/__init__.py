@@ -9,14 +9,24 @@ sources, upgrades, judgements, suite.
 """
 
 from rsae.digests import DIGESTS
-from rsae.plan.job import CONFIG, HOST_FILES, SAE_FILES, Job, derive_seed, fit_path, stage_digest
+from rsae.plan.job import (
+    CONFIG,
+    HOST_FILES,
+    RESULTS_VARIABLE,
+    SAE_FILES,
+    Job,
+    derive_seed,
+    fit_path,
+    stage_digest,
+    tell_commands,
+)
 from rsae.plan.sources import LIBRARIES_MB
 from rsae.plan.suite import EXTRA_TABLES, PARETO, TABLES, Plan, load_plans
 from rsae.plan.teachers import FamiliesPlan, load_assets_plan, load_families_plan, load_more_teachers_plan
 from rsae.plan.texts import TEXT_SPLITS, load_text
 
 __all__ = [
-    "CONFIG", "DIGESTS", "EXTRA_TABLES", "HOST_FILES", "LIBRARIES_MB", "PARETO", "SAE_FILES", "TABLES", "TEXT_SPLITS",
-    "FamiliesPlan", "Job", "Plan", "derive_seed", "fit_path", "load_assets_plan", "load_families_plan",
-    "load_more_teachers_plan", "load_plans", "load_text", "stage_digest",
+    "CONFIG", "DIGESTS", "EXTRA_TABLES", "HOST_FILES", "LIBRARIES_MB", "PARETO", "RESULTS_VARIABLE", "SAE_FILES",
+    "TABLES", "TEXT_SPLITS", "FamiliesPlan", "Job", "Plan", "derive_seed", "fit_path", "load_assets_plan",
+    "load_families_plan", "load_more_teachers_plan", "load_plans", "load_text", "stage_digest", "tell_commands",
 ]  # fmt: skip

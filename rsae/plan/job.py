@@ -1,6 +1,7 @@
 """A job as data: what Snakemake's rules and the command line both read."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from rsae.provenance import code_digest, lock_digest
 from rsae.sources import LAYOUTS
 
 CONFIG = Path("config")
+RESULTS_VARIABLE = "RSAE_RESULTS"  # variable that tells commands where results lie, if not in results/
 SAE_FILES = LAYOUTS["sae_lens"]
 HOST_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
@@ -35,6 +37,11 @@ class Job(NamedTuple):
         """What a rerun depends on besides the inputs: settings, code of the stage, lock file."""
         code = [code_digest(m) for m in (f"rsae.stages.{self.stage}", self.module) if m]
         return f"{canonical(self.settings)} code={'+'.join(code)} lock={lock_digest()}"
+
+
+def tell_commands(results: Path) -> None:
+    """Where they find results, as far as they are not told by ``--results``."""
+    os.environ[RESULTS_VARIABLE] = str(results)
 
 
 def derive_seed(*parts: object) -> int:
