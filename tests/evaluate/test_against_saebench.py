@@ -21,4 +21,5 @@ def test_saebench_probes_the_same_features_and_gets_the_same_answers(tmp_path):
         assert both.here.keys() == both.there.keys() == set(KS)
         for k in KS:
             assert abs(both.here[k] - both.there[k]) < near, (name, k)
-        assert both.there[5] > 0.6  # chance is 0.5: something was there to be found
+        # something is there to be found: four standard errors of a mean over four classes above chance
+        assert both.there[5] > 0.5 + 4 * 0.5 / (2 * test) ** 0.5 / 4**0.5
