@@ -1,5 +1,6 @@
 """Everything the paper suite fetches, tiny, in the layouts and under the names of the real repositories."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from rsae.tokenizers import load_tokenizer
-from tests import checkpoints
+from tests import checkpoints, hub
 
 VOCAB, NARROW, D_SAE, K = 2048, 32, 64, 4
 GEMMA = 2304  # sae_lens's loader of Gemma Scope knows no other width, and no d_sae but 16384
@@ -64,6 +65,16 @@ def models(folder: Path) -> dict[str, Path]:
     repos = [*hosts, "jbloom/GPT2-Small-SAEs-Reformatted", "jbloom/GPT2-Small-OAI-v5-32k-resid-post-SAEs", SAEBENCH,
              "canrager/saebench_gemma-2-2b_width-2pow14_date-1109", "google/gemma-scope-2b-pt-res"]  # fmt: skip
     return {repo: folder / repo for repo in repos}
+
+
+def served(files: Mapping[str, Mapping[str, Path]]) -> hub.Hub:
+    """A hub with all of it; ``files``: {"models" or "datasets": {repository: its files}}."""
+    local = hub.Hub()
+    for kind, repos in files.items():
+        for repo, folder in repos.items():
+            local.add(repo, folder, kind)
+    local.revisions["datasets", "Skylion007/openwebtext"] = {"refs/convert/parquet": hub.COMMIT}
+    return local
 
 
 DATASETS = {"Skylion007/openwebtext": "refs/convert/parquet", "monology/pile-uncopyrighted": "main"}

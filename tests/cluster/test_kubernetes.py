@@ -25,8 +25,7 @@ IMAGE = "registry.example/rsae@sha256:" + "0" * 64
 def with_tiny(folder: Path, volume: Path) -> Project:
     """A clone with the tiny suite in it, in git, its files relative to it; the volume where the profile mounts it."""
     project = Project(folder)
-    for name, text in (("suites", pipeline.SUITE), ("text", pipeline.TEXT)):
-        (folder / f"config/{name}/tiny.yaml").write_text(text.replace(f"{ROOT}/", ""))
+    pipeline.project(folder, inside=True)
     profile = folder / "profiles/kubernetes/config.yaml"
     profile.write_text(profile.read_text().replace("/shared", str(volume)))
     for command in (["init", "--quiet"], ["add", "."]):

@@ -19,8 +19,7 @@ SECONDS = {"fine-tune s", "fine-tune of one seed"}
 def with_tiny(folder: Path) -> Project:
     """A clone with the tiny suite in it, beside the project's own."""
     project = Project(folder)
-    for name, text in (("suites", pipeline.SUITE), ("text", pipeline.TEXT)):
-        (folder / f"config/{name}/tiny.yaml").write_text(text)
+    pipeline.project(folder)
     return project
 
 

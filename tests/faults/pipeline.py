@@ -48,11 +48,11 @@ TIMED = (
 )  # fmt: skip
 
 
-def project(folder: Path) -> Path:
-    """A folder in which the tiny suite is all there is."""
+def project(folder: Path, inside: bool = False) -> Path:
+    """The tiny suite in a folder: all there is in an empty one. ``inside``: host and teacher are the folder's own."""
     for name, text in (("suites", SUITE), ("text", TEXT)):
-        (folder / "config" / name).mkdir(parents=True)
-        (folder / "config" / name / "tiny.yaml").write_text(text)
+        (folder / "config" / name).mkdir(parents=True, exist_ok=True)
+        (folder / "config" / name / "tiny.yaml").write_text(text.replace(f"{ROOT}/", "") if inside else text)
     return folder
 
 

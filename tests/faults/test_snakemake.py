@@ -47,8 +47,7 @@ def killed_until_done(
 @pytest.mark.slow
 def test_a_killed_snakemake_leaves_a_lock_that_is_named_and_then_continues_byte_equal(unbroken, tmp_path):
     project = Project(tmp_path / "project")
-    for name, text in (("suites", pipeline.SUITE), ("text", pipeline.TEXT)):
-        (project.folder / f"config/{name}/tiny.yaml").write_text(text)
+    pipeline.project(project.folder)
     assert killed_until_done(project, "tiny", 5, (3, 25)) >= 2
     wanted = pipeline.results(unbroken.folder)
     found = {k: v for k, v in pipeline.results(project.folder).items() if k in wanted}

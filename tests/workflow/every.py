@@ -122,12 +122,7 @@ def _cut_paper(path: Path) -> None:
 
 def served(folder: Path) -> hub.Hub:
     """A hub with what that pair fetches."""
-    local = hub.Hub()
-    for kind, repos in (("models", tiny.models(folder / "models")), ("datasets", tiny.datasets(folder / "datasets"))):
-        for repo, files in repos.items():
-            local.add(repo, files, kind)
-    local.revisions["datasets", "Skylion007/openwebtext"] = {"refs/convert/parquet": hub.COMMIT}
-    return local
+    return tiny.served({"models": tiny.models(folder / "models"), "datasets": tiny.datasets(folder / "datasets")})
 
 
 def with_commands(project: Project) -> set[str]:

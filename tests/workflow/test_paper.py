@@ -73,11 +73,7 @@ def test_with_nothing_cached_and_no_network_it_says_at_once_what_is_missing(proj
 
 
 def test_a_gated_host_is_named_and_the_other_pairs_go_on(project, tmp_path, files):
-    with local.Hub().serve() as hub:
-        for kind, repos in files.items():
-            for repo, folder in repos.items():
-                hub.add(repo, folder, kind)
-        hub.revisions["datasets", "Skylion007/openwebtext"] = {"refs/convert/parquet": local.COMMIT}
+    with tiny.served(files).serve() as hub:
         hub.gated.add("google/gemma-2-2b")
         env = local.environment(tmp_path / "home", hub)
         said = project.rsae("preflight", "--suite", "paper-smoke", check=True, **env).stdout
