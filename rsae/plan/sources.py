@@ -78,10 +78,6 @@ class Sources(Places):
             return {}
         return json.loads(verdict.read_text())["not_run"]
 
-    def verdict(self) -> list[Path]:
-        """The preflight's file, for jobs that read :meth:`not_run` where they see their inputs alone."""
-        return [self.preflight_file()] if self.from_hub and self.kept != self.results else []
-
     def runnable(self, preflight: Callable[[], object] = lambda: None) -> list[tuple[str, str]]:
         """Pairs that are run; ``preflight`` is called first, for Snakemake waits for it there."""
         if self.from_hub:

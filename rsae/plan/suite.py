@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rsae import config
 from rsae.digests import DIGESTS
@@ -65,9 +65,9 @@ class Plan(Judgements):
         }
         reports = [report for _, report in saes.values() if report]
         weights = [f for h, t, a, s in saes for f in self.sae_files(h, t, a, s)]
-        return Job(
+        return self._over_pairs(
             "tables",
-            [f for files in sums.values() for f in files.values()] + reports + weights + self.verdict(),
+            [f for files in sums.values() for f in files.values()] + reports + weights,
             {"sums": sums, "saes": saes, "out": self.root / "tables"},
             {
                 "suite": self.name,
@@ -82,21 +82,22 @@ class Plan(Judgements):
         kept = {k: v for k, v in job.settings.items() if k in ("suite", "seeds")}
         probe = "probe" if name is None else f"probe_{name}"
         sums = {(h, t): {j: self.sums(h, t, j) for j in (*JUDGEMENTS, probe)} for h, t in self.runnable()}
-        inputs = [f for files in sums.values() for f in files.values()] + self.verdict()
-        return Job("tabulate_probing", inputs, {"sums": sums, "out": self.root / "tables"}, kept | {"name": name})
+        inputs = [f for files in sums.values() for f in files.values()]
+        arguments = {"sums": sums, "out": self.root / "tables"}
+        return self._over_pairs("tabulate_probing", inputs, arguments, kept | {"name": name})
 
     def tabulate_anatomy(self) -> Job:
         """Anatomy of all pairs to a table and a figure."""
         files = {(h, t): self.sums(h, t, "anatomy") for h, t in self.runnable()}
-        inputs = [*files.values(), *self.verdict()]
-        return Job("tabulate_anatomy", inputs, {"files": files, "out": self.root / "tables"}, {})
+        arguments = {"files": files, "out": self.root / "tables"}
+        return self._over_pairs("tabulate_anatomy", [*files.values()], arguments, {})
 
     def tabulate_convergence(self) -> Job:
         """Whether further training helps the teachers, by the trials of their controls."""
         tuned = [(h, t) for h, t in self.runnable() if "teacher_ft" in self.teacher(h, t).grids]
         trials = {f"{h}/{t}": self.tuning_file(h, t, "teacher_ft") for h, t in tuned}
-        inputs = [path for path in trials.values() if path] + self.verdict()
-        return Job("tabulate_convergence", inputs, {"trials": trials, "out": self.root / "tables"}, {})
+        inputs = [path for path in trials.values() if path]
+        return self._over_pairs("tabulate_convergence", inputs, {"trials": trials, "out": self.root / "tables"}, {})
 
     def grouped(self, by: Literal["front", "family"]) -> dict[str, list[str]]:
         """{HOST/GROUP: teachers}: one SAE at several sparsities, or trainings of one recipe."""
@@ -113,9 +114,9 @@ class Plan(Judgements):
         pairs = [(name.split("/")[0], t) for name, members in fronts.items() for t in members]
         sums = {pair: self.judged(*pair) for pair in pairs}
         seeds = {f"{h}/{t}": derive_seed(self.suite.seed, "bootstrap", h) for h, t in pairs}
-        inputs = [f for files in sums.values() for f in files.values()] + self.verdict()
+        inputs = [f for files in sums.values() for f in files.values()]
         arguments = {"sums": sums, "out": self.root / "tables"}
-        return Job("tabulate_pareto", inputs, arguments, {"fronts": fronts, "seeds": seeds})
+        return self._over_pairs("tabulate_pareto", inputs, arguments, {"fronts": fronts, "seeds": seeds})
 
     def reported_file(self) -> Path:
         """The table of it."""
@@ -158,9 +159,9 @@ class Plan(Judgements):
         ]
         manifests = {name: folder / "manifest.json" for name, folder in self.texts().items()}
         tables = [*self.tables(), self.cells_file().with_name(DIGESTS)]
-        return Job(
+        return self._over_pairs(
             "run_card",
-            [*tables, *reports, *manifests.values(), *self.verdict()],
+            [*tables, *reports, *manifests.values()],
             {
                 "tables": self.tables(),
                 "benchmarks": self.benchmarks(),
@@ -188,18 +189,10 @@ class Plan(Judgements):
         atlas = self._kept("gates/atlas/*.svg")
         planned = [path for path in self.extra_tables() if path.suffix == ".svg"]
         fronts = sorted({*planned, *self._kept(f"{self.name}/tables/*.svg")})
-        return Job(
+        cells = [self.cells_file(), self.cells_file().with_name(DIGESTS)]
+        return self._over_pairs(
             "report",
-            [
-                *tables,
-                self.cells_file(),
-                self.cells_file().with_name(DIGESTS),
-                *features.values(),
-                run_card,
-                *atlas,
-                *fronts,
-                *self.verdict(),
-            ],
+            [*tables, *cells, *features.values(), run_card, *atlas, *fronts],
             {
                 "tables": sorted(tables, key=lambda path: _place(path.stem)),
                 "cells": self.cells_file(),
@@ -211,6 +204,11 @@ class Plan(Judgements):
             },
             {"suite": self.name, "not_run": self.not_run()},
         )
+
+    def _over_pairs(self, stage: str, inputs: list[Path], arguments: dict[str, Any], settings: dict[str, Any]) -> Job:
+        """A job that asks which pairs are run, so the preflight's file is read too, where only inputs are seen."""
+        seen_alone = self.from_hub and self.kept != self.results
+        return Job(stage, inputs + [self.preflight_file()] * seen_alone, arguments, settings)
 
     def _kept(self, pattern: str) -> list[Path]:
         """Results that are there already."""

@@ -11,6 +11,10 @@ from rsae.plan.suite import Plan
 from rsae.plan.texts import text_job
 
 
+def _read_by_host(text: Path, host: Path) -> list[Path]:
+    return [text, text.with_name("manifest.json"), *(host / f for f in HOST_FILES)]
+
+
 class AssetsPlan:
     """How the committed host and teachers are trained again, into ``results/assets``."""
 
@@ -40,7 +44,7 @@ class AssetsPlan:
         text, host = self.root / "text" / f"{split}.jsonl", self.root / "host"
         return Job(
             "train_activations",
-            [text, text.with_name("manifest.json"), *(host / f for f in HOST_FILES)],
+            _read_by_host(text, host),
             {
                 "text": text,
                 "host": host,
@@ -95,8 +99,7 @@ class MoreTeachersPlan:
             "out": self.root / "activations" / split,
             "checkpoints": self.results / "checkpoints" / "teachers" / split,
         }
-        inputs = [text, text.with_name("manifest.json"), *(host / f for f in HOST_FILES)]
-        return job._replace(inputs=inputs, arguments=arguments)
+        return job._replace(inputs=_read_by_host(text, host), arguments=arguments)
 
     def teacher(self, name: str) -> Job:
         """One SAE: by sae_lens's trainer, or by spoiling a committed one."""
