@@ -23,11 +23,14 @@ from tabulate import tabulate
 from benchmarks.peers import HOOK, HOST, contestants, token_rows
 from rsae.docstrings import documents
 from rsae.evaluate import probing
-from rsae.evaluate.scores import KS, Score
+from rsae.evaluate.scores import KS
 from rsae.hosts import Host
+from rsae.report import probing as probing_table
+from rsae.report.metrics import PROBING
 from rsae.sae import SAE
 from rsae.stages import probe_text
 from rsae.stages.probe import codes_of
+from rsae.tokenizers import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, PEER = ROOT / "docs/saebench.md", ROOT / "benchmarks/saebench_peer.py"
@@ -73,16 +76,16 @@ def examples(train: int, test: int) -> dict[str, pd.DataFrame]:
         ValueError: a package has too few.
     """
     found = {}
-    sides = documents(PACKAGES, SHARES, [*SHARES])
-    for side, wanted in (("test", test), ("finetune", train)):
+    by_split = documents(PACKAGES, SHARES, [*SHARES])
+    for side, split, wanted in (("test", "test", test), ("train", "finetune", train)):
         rows = []
         for label, package in enumerate(PACKAGES):
-            of = [d for d in sides[side] if d.name.partition(".")[0] == package]
+            of = [d for d in by_split[split] if d.name.partition(".")[0] == package]
             texts = [p for d in of for p in d.text.split("\n\n") if len(p.split()) >= 12][:wanted]
             if len(texts) < wanted:
                 raise ValueError(f"{package} has {len(texts)} paragraphs for {side}, fewer than {wanted}")
             rows += [(text, label) for text in texts]
-        found["train" if side == "finetune" else side] = pd.DataFrame(rows, columns=["text", "label"])
+        found[side] = pd.DataFrame(rows, columns=["text", "label"])
     return found
 
 
@@ -105,11 +108,12 @@ def compared(python: Path, folder: Path, train: int, test: int) -> dict[str, Bot
     (out / "asked.json").write_text(json.dumps(asked))
     given = [f"{number}={saes / number}" for number in names]
     # its own checks of shapes fail under the jaxtyping of today, which remembers sizes across nested calls
-    env = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "JAXTYPING_DISABLE": "1"}
-    env["PYTHONWARNINGS"] = "ignore"
+    env = {"JAXTYPING_DISABLE": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    env |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     subprocess.run([python, PEER, out, *given], cwd=folder, check=True, env=os.environ | env, stdout=sys.stderr)
+    tokenizer = load_tokenizer(HOST)
     sides = {
-        name: probe_text.side(write(folder / f"{name}.jsonl", frame), host, "package", CTX, True, len(frame))
+        name: probe_text.side(write(folder / f"{name}.jsonl", frame), host, tokenizer, "package", CTX, True, len(frame))
         for name, frame in data.items()
     }
     learnt, judged = sides["train"], sides["test"]
@@ -123,8 +127,9 @@ def compared(python: Path, folder: Path, train: int, test: int) -> dict[str, Bot
             for n, s in sides.items()
         }
         scores = [*probing.scores(z["train"], z["test"], learnt.examples, judged.examples, KS, judged.n_doc, SEED)]
+        columns, every = probing_table.columns(scores), np.ones((1, judged.n_doc))
         found[name] = Both(
-            {k: float(np.mean([balanced(s) for s in scores if s.k == k])) for k in KS},
+            {k: float(PROBING[f"probe_k{k}"].value(columns, every)[0]) for k in KS},
             {k: there[f"sae_top_{k}_test_accuracy"] for k in KS},
             *agreement(dict(np.load(out / f"{number}.npz")), z, data),
         )
@@ -138,11 +143,6 @@ def write(path: Path, frame: pd.DataFrame) -> Path:
     return path
 
 
-def balanced(score: Score) -> float:
-    """Mean of the accuracies on the class and on the others."""
-    return (score.right_of.sum() / score.n_of.sum() + score.right_rest.sum() / score.n_rest.sum()) / 2
-
-
 def agreement(
     there: Mapping[str, np.ndarray], codes: Mapping[str, np.ndarray], data: Mapping[str, pd.DataFrame]
 ) -> tuple[float, float, float]:
@@ -150,7 +150,7 @@ def agreement(
     labels, z = {}, {}
     for name, frame in data.items():
         # the order in which SAEBench draws the examples of a class
-        drawn = [frame[frame.label == c].sample(n=int((frame.label == c).sum()), random_state=SEED) for c in range(4)]
+        drawn = [of.sample(n=len(of), random_state=SEED) for _, of in frame.groupby("label")]
         order = pd.concat(drawn).index.to_numpy()
         labels[name], z[name] = frame.label.to_numpy()[order], codes[name][order]
     gap = max(float(np.abs(z[name] - there[f"z_{name}"]).max() / np.abs(z[name]).max()) for name in z)

@@ -25,8 +25,8 @@ from transformers import GPT2LMHeadModel
 
 import rsae.saelens  # noqa: F401  teaches sae_lens our architecture
 from benchmarks.harvest import hooked
+from rsae.evaluate.scores import KS
 
-KS = [1, 2, 5]
 DATA = "fancyzhx/ag_news"
 
 
@@ -37,7 +37,7 @@ def main(out: Path, asked: dict, saes: dict[str, str]) -> None:
     weights = convert_gpt2_weights(GPT2LMHeadModel.from_pretrained(asked["host"]), model.cfg)
     model.load_and_process_state_dict(weights, fold_ln=False, center_writing_weights=False, center_unembed=False)
     config = SparseProbingEvalConfig(
-        model_name="embedded", dataset_names=[DATA], llm_dtype="float32", llm_batch_size=32, k_values=KS,
+        model_name="embedded", dataset_names=[DATA], llm_dtype="float32", llm_batch_size=32, k_values=[*KS],
         probe_train_set_size=2 * asked["train"], probe_test_set_size=2 * asked["test"],
         context_length=asked["ctx"], random_seed=asked["seed"],
     )  # fmt: skip

@@ -42,19 +42,22 @@ def read(pair: Pair, path: Path, text: str | None = None) -> Pair:
     Raises:
         ValueError: an SAE of the pair was not probed, or other documents were.
     """
-    found = {}
-    for cell, probes in scores.read(path, pair.n_doc if text is None else None).items():
-        columns: dict[str, np.ndarray] = {}
-        for s in probes:
-            name = f"probe/{s.k}/{s.label}/{s.positive}"
-            columns |= {f"{name}/{field}": getattr(s, field) for field in scores.Score._fields[3:]}
-            columns[f"n_{s.label}"] = s.n_of + s.n_rest  # the same for each of its classes
-        columns["n_example"] = np.sum([columns[f"n_{label}"] for label in {s.label for s in probes}], axis=0)
-        columns["n_tok"] = columns["n_example"]
-        found[cell] = columns
+    found = {c: columns(probes) for c, probes in scores.read(path, pair.n_doc if text is None else None).items()}
     if missing := [cell for cell in pair.cells if cell not in found]:
         raise ValueError(f"{path} lacks {tuple(missing[0])}; delete it and run again")
     return pair._replace(cells=found)
+
+
+def columns(probes: Sequence[scores.Score]) -> dict[str, np.ndarray]:
+    """Of one SAE, as the metrics of ``PROBING`` read them; each [n_doc]."""
+    found: dict[str, np.ndarray] = {}
+    for s in probes:
+        name = f"probe/{s.k}/{s.label}/{s.positive}"
+        found |= {f"{name}/{field}": getattr(s, field) for field in scores.Score._fields[3:]}
+        found[f"n_{s.label}"] = s.n_of + s.n_rest  # the same for each of its classes
+    found["n_example"] = np.sum([found[f"n_{label}"] for label in {s.label for s in probes}], axis=0)
+    found["n_tok"] = found["n_example"]
+    return found
 
 
 def joined(pair: Pair, probed: Pair) -> Pair:

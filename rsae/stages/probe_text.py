@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,12 +38,12 @@ def run(
         ValueError: the text has no labels.
     """
     set_up_torch()
-    model = Host(host, hook, center_writing_weights)
-    learnt, judged = (side(path, model, name, ctx, bos, most) for path in (train_text, test_text))
+    model, tokenizer = Host(host, hook, center_writing_weights), load_tokenizer(host)
+    learnt, judged = (side(path, model, tokenizer, name, ctx, bos, most) for path in (train_text, test_text))
     judge(learnt, judged, saes, out, seed)
 
 
-def side(text: Path, host: Host, name: str, ctx: int, bos: bool, most: int) -> Side:
+def side(text: Path, host: Host, tokenizer: Any, name: str, ctx: int, bos: bool, most: int) -> Side:
     """The examples of a labelled text, at most ``most``, and the host's activations on them.
 
     Raises:
@@ -51,9 +52,7 @@ def side(text: Path, host: Host, name: str, ctx: int, bos: bool, most: int) -> S
     documents = [Document(**json.loads(line)) for line in text.read_text().splitlines()][:most]
     if not all(document.label for document in documents):
         raise ValueError(f"{text} has documents without a label; set `label` in config/text/{name}.yaml")
-    rows = tokens.tokenise(
-        [(d.name, d.text) for d in documents], load_tokenizer(host.path), ctx=ctx, bos=bos, max_rows_per_document=1
-    )
+    rows = tokens.tokenise([(d.name, d.text) for d in documents], tokenizer, ctx=ctx, bos=bos, max_rows_per_document=1)
     x = [values.numpy() for _, values in activations(host, rows, f"probe {name}")]
     length = np.array([len(part) for part in x])
     document = np.repeat(np.arange(len(x), dtype=np.int32), length)

@@ -10,6 +10,7 @@ from rsae.evaluate import probing, scores
 from rsae.evaluate.labels import LABELS, UNLABELLED, Examples, examples, kind, paragraphs
 from rsae.evaluate.sums import Cell
 from rsae.report import metrics
+from rsae.report import probing as probing_table
 from rsae.shards import Block
 from rsae.tokenizers import load_tokenizer
 
@@ -154,11 +155,7 @@ def test_scores_on_disk_give_back_and_the_metric_is_the_mean_of_two_rates(tmp_pa
             assert all(np.array_equal(x, y) for x, y in zip(a[3:], b[3:], strict=True))
     with pytest.raises(ValueError, match="other than the 2 documents"):
         scores.read(tmp_path / "probe.parquet", 2)
-    columns = {
-        f"probe/{s.k}/{s.label}/{s.positive}/{f}": getattr(s, f)
-        for s in again[Cell("rsae", 0, "hard")]
-        for f in scores.Score._fields[3:]
-    }
+    columns = probing_table.columns(again[Cell("rsae", 0, "hard")])
     weights = np.ones((1, 3))
     assert metrics.PROBING["probe_k1_owner"].value(columns, weights) == pytest.approx([(9 / 10 + 5 / 10) / 2])
     assert metrics.PROBING["probe_k1"].value(columns, weights) == pytest.approx([(0.7 + 0.75) / 2])
