@@ -32,14 +32,15 @@ container: config["container"]
 
 # Where commands find results: here, or where a storage plugin puts the copies of a job's files. And where the planner
 # finds what is there already: here, or on the volume itself (profiles/kubernetes).
-KEPT = Path(workflow.storage_settings.default_storage_prefix or ".", "results")
 if workflow.storage_settings.default_storage_provider:
+    KEPT = f"{workflow.storage_settings.default_storage_prefix.rstrip('/')}/results"
     store = workflow.storage_registry.default_storage_provider
-    tell_commands(store.object(str(KEPT)).local_path())
+    tell_commands(store.object(KEPT).local_path())
 else:
-    tell_commands(KEPT)
+    KEPT = "results"
+    tell_commands(Path(KEPT))
 
-PLANS = load_plans(kept=KEPT)
+PLANS = load_plans(kept=Path(KEPT))
 ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE
 ASSETS = load_assets_plan()
 MORE = load_more_teachers_plan()
