@@ -15,6 +15,7 @@ from rsae import refine as refinements
 from rsae.files import SEAL, reading, replacing, sealed, sha256, short, unsealed
 from rsae.gates.base import Gate
 from rsae.gates.restore import restore, shapes
+from rsae.products import affine
 from rsae.refine.base import Refinement
 
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
@@ -122,7 +123,7 @@ class SAE(nn.Module):
             return (x @ self.W_enc).float() + self.b_enc
         # (x - b_dec) W = x W - b_dec W: the bias is folded so that x is read once
         bias = self.b_enc - self.b_dec @ self.W_enc if self.apply_b_dec_to_input else self.b_enc
-        return torch.addmm(bias, x, self.W_enc)
+        return affine(x, self.W_enc, bias)
 
     def normalised(self, x: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, "n_tok d_in"]:
         """What the encoder reads: x, or x without its mean in units of its std."""
@@ -164,7 +165,7 @@ class SAE(nn.Module):
         """
         # what is rounded under autocast is z and W_dec, not the bias that dwarfs them
         rounded = torch.is_autocast_enabled(z.device.type)
-        x_hat = (z @ self.W_dec).float() + self.b_dec if rounded else torch.addmm(self.b_dec, z, self.W_dec)
+        x_hat = (z @ self.W_dec).float() + self.b_dec if rounded else affine(z, self.W_dec, self.b_dec)
         if self.normalize_activations == "none":
             return x_hat
         if x is None:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsae.precision import exact
+from rsae.products import affine
 from rsae.refine.base import Refinement
 from rsae.refine.resolvent import BLOCK
 
@@ -37,7 +38,7 @@ class Pursuit(Refinement):
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
         norm = W_dec.norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
-        rows = max(1, BLOCK // (self.k * (x.shape[1] + self.k)))
+        rows = max(1, BLOCK[x.device.type] // (self.k * (x.shape[1] + self.k)))
         unit = W_dec / norm[:, None]
         with exact(x.device.type):
             parts = [self._pursued(*both, unit) for both in zip(x.split(rows), z0.split(rows), strict=True)]
@@ -49,7 +50,7 @@ class Pursuit(Refinement):
         index, inside = (torch.empty(len(x), 0, dtype=t, device=x.device) for t in (torch.long, torch.bool))
         values = x.new_empty(len(x), 0)
         for _ in range(min(self.k, unit.shape[0])):
-            correlation = rest @ unit.T
+            correlation = affine(rest, unit.T)
             correlation = torch.where(allowed, correlation if self.rectify else correlation.abs(), 0.0)
             best, at = correlation.max(1, keepdim=True)
             allowed = allowed.scatter(1, at, False)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rsae.precision import exact
+from rsae.products import affine
 from rsae.refine.base import Refinement
 
 
@@ -30,9 +31,9 @@ class Steps(Refinement):
         z, support = z0, z0 != 0
         with exact(x.device.type):
             for alpha in self.log_alpha.exp():
-                gradient = torch.where(support, (x - z @ W_dec) @ W_dec.T, 0.0)
+                gradient = torch.where(support, affine(x - affine(z, W_dec), W_dec.T), 0.0)
                 if self.exact:
-                    moved = (gradient @ W_dec).square().sum(1, keepdim=True)
+                    moved = affine(gradient, W_dec).square().sum(1, keepdim=True)
                     # no gradient, nothing to move: any length will do
                     alpha = gradient.square().sum(1, keepdim=True) / moved.clamp_min(torch.finfo(x.dtype).tiny)
                 z = z + alpha * gradient
