@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from rsae.device import device
 from rsae.files import sha256
 from rsae.progress import progress
+from rsae.quick import quick
 from rsae.receipts import opened
 from rsae.sources import host_files
 from rsae.tokenizers import load_tokenizer
@@ -131,7 +132,8 @@ class Host:
 
         handles = [hooked(n) for n in set(before)]
         try:
-            self.model.base_model(ids, use_cache=False)
+            with quick(self.model):
+                self.model.base_model(ids, use_cache=False)
         except _ReachedError:
             pass
         finally:
@@ -148,11 +150,12 @@ class Host:
         last = self._before[-1:]  # none where the hook stands before the first block
         handles = [block.register_forward_hook(lambda m, i, output: handed_on.append(output)) for block in last]
         try:
-            logits = self.bridge.run_with_hooks(
-                ids,
-                return_type="logits",
-                fwd_hooks=[(self.hook, lambda x, hook: kept.append(_seen(x.detach().clone(), self.site)))],
-            )
+            with quick(self.bridge):
+                logits = self.bridge.run_with_hooks(
+                    ids,
+                    return_type="logits",
+                    fwd_hooks=[(self.hook, lambda x, hook: kept.append(_seen(x.detach().clone(), self.site)))],
+                )
         finally:
             for handle in handles:
                 handle.remove()
@@ -172,12 +175,13 @@ class Host:
 
         The blocks before the hook are not run again: they hand on ``resid`` at once.
         """
-        if not self.n_before:  # the hook stands before the first block: nothing to leave out
-            return self.bridge.run_with_hooks(
-                clean.ids, return_type="logits", fwd_hooks=[(self.hook, lambda x, hook: resid)]
-            )
-        with _handing_on(self._before, clean.handed_on, resid):
-            return self.bridge(clean.ids, return_type="logits")
+        with quick(self.bridge):
+            if not self.n_before:  # the hook stands before the first block: nothing to leave out
+                return self.bridge.run_with_hooks(
+                    clean.ids, return_type="logits", fwd_hooks=[(self.hook, lambda x, hook: resid)]
+                )
+            with _handing_on(self._before, clean.handed_on, resid):
+                return self.bridge(clean.ids, return_type="logits")
 
 
 @contextmanager
