@@ -21,7 +21,7 @@ class TopK(Gate):
 
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         values, indices = torch.topk(h, self.k, dim=-1, sorted=False)
-        return torch.zeros_like(h).scatter(-1, indices, values.relu())
+        return values.new_zeros(h.shape).scatter_(-1, indices, values.relu())
 
     def settings(self) -> dict[str, Any]:
         return {"k": self.k, "rescale_acts_by_decoder_norm": False}

@@ -36,9 +36,9 @@ def by_numpy(x, z0, W_dec, rho):
     return z
 
 
-@pytest.mark.parametrize("block", [resolvent.BLOCK, 400])
+@pytest.mark.parametrize("block", [resolvent.BLOCK["cpu"], 400])
 def test_agrees_with_one_solve_per_token_however_it_is_cut(case, block, monkeypatch):
-    monkeypatch.setattr(resolvent, "BLOCK", block)
+    monkeypatch.setitem(resolvent.BLOCK, "cpu", block)
     z = Solve.apply(*case, None)
     np.testing.assert_allclose(z.numpy(), by_numpy(*(c.numpy() for c in case)), atol=1e-12)
     assert (z[0] == 0).all()  # a token without active features
@@ -142,10 +142,10 @@ def test_a_smooth_gate_has_no_support_to_refine_on(make_sae):
     make_sae(ReLU()).with_refinement(Resolvent(torch.zeros(32)))
 
 
-@pytest.mark.parametrize("block", [pursuit.BLOCK, 100])
+@pytest.mark.parametrize("block", [pursuit.BLOCK["cpu"], 100])
 @pytest.mark.parametrize("k", [1, 4, 9])
 def test_a_pursuit_is_that_of_scikit_learn(case, k, block, monkeypatch):
-    monkeypatch.setattr(pursuit, "BLOCK", block)
+    monkeypatch.setitem(pursuit.BLOCK, "cpu", block)
     x, _, W_dec, _ = case
     norm = W_dec.norm(dim=1)
     z = Pursuit(k, rectify=False)(x, torch.ones(N, D_SAE, dtype=torch.double), W_dec)
