@@ -34,6 +34,7 @@ def examine(results: Path = Path("results"), network: bool = True) -> Iterator[F
         _packages,
         _device,
         _gate,
+        _products,
         lambda: _disk(results),
         _memory,
         _assets,
@@ -102,6 +103,14 @@ def _gate() -> Finding:
         return Finding("rational gate", "note", f"{path}, because RSAE_GATE says so")
     missing = "Triton" if device().type == "cuda" else "g++"
     return Finding("rational gate", "note", f"{path}, the slower path: install {missing}")
+
+
+def _products() -> Finding:
+    from rsae import products
+    from rsae.device import device
+
+    found = products.path(device().type)
+    return Finding("products", "ok", "by oneDNN" if found == "onednn" else "by the library that torch chooses")
 
 
 def _disk(results: Path) -> Finding:

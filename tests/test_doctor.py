@@ -26,6 +26,7 @@ def test_it_looks_at_everything_and_changes_nothing(tmp_path):
         "packages",
         "device",
         "rational gate",
+        "products",
         "disk",
         "memory",
         "embedded host",

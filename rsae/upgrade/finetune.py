@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae import shuffle
+from rsae import products, shuffle
 from rsae.arms import EVERYTHING, Objective, Precision
 from rsae.checkpoint import Checkpoint
 from rsae.estimates import GIB
@@ -48,6 +48,7 @@ class Outcome(NamedTuple):
     seconds: float
     max_code: float
     gate_path: str  # see rsae.gates.kernels.path; plain where no gate is rational
+    products: str  # see rsae.products.path
     parts: int  # into which each batch was cut, for want of memory
     processes: int = 1
     by: str | None = None  # what the processes divided: token or feature
@@ -92,8 +93,9 @@ def finetune(
                 checkpoint.leave()
     group.give(sae)
     rational = any(isinstance(module, Rational) for module in sae.modules())
-    path = (kernels.path(sae.W_enc.device.type) if group.compiles else "tiled") if rational else "plain"
-    return Outcome(run.first, run.last, run.seconds, run.max_code, path, run.parts, group.size, group.by)
+    gate_path = (kernels.path(where.type) if group.compiles else "tiled") if rational else "plain"
+    library = products.path(where.type) if group.compiles else "torch"
+    return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path, library, run.parts, group.size, group.by)
 
 
 class _Run:

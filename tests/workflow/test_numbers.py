@@ -160,7 +160,7 @@ def test_shards_and_their_manifest(quick):
 
 def test_the_run_card(quick):
     card = json.loads((quick.folder / "results/quick/run-card.json").read_text())
-    assert {"commit", "lock_digest", "config_digest", "device", "versions", "gate_paths"} <= set(card)
+    assert {"commit", "lock_digest", "config_digest", "device", "versions", "gate_paths", "products"} <= set(card)
     assert card["torch_threads"] == [1]
     assert card["objectives"]["pairs"]["gpt2-docs-quick/relu"]["l1_coefficient"] == 1.42
     assert card["rules"]["finetune"]["jobs"] == 6
