@@ -1,6 +1,6 @@
 """The same sparse probes by this harness and by SAEBench: ``python -m benchmarks.saebench``.
 
-SAEBench wants older numpy and datasets than ours, so :func:`environment` installs it into one of its own. Its
+SAEBench wants older numpy and datasets than ours, so it goes into an environment of its own. Its
 evaluation runs as it is, on SAEs that it loads through :mod:`rsae.saelens` and on a text that lies where its loader
 looks for ag_news: docstrings of four packages in place of four kinds of news. Writes docs/saebench.md.
 """
@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,8 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from tabulate import tabulate
 
+from benchmarks import environment
+from benchmarks.environment import ROOT
 from benchmarks.peers import HOOK, HOST, contestants, token_rows
 from rsae.docstrings import documents
 from rsae.evaluate import probing
@@ -32,9 +33,8 @@ from rsae.stages import probe_text
 from rsae.stages.probe import codes_of
 from rsae.tokenizers import load_tokenizer
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE, PEER = ROOT / "docs/saebench.md", ROOT / "benchmarks/saebench_peer.py"
-SAEBENCH = "sae-bench==0.6.0"
+SAEBENCH, BESIDE = "sae-bench==0.6.0", ["pydantic"]  # which our package needs beside what SAEBench brings
 PACKAGES = ("numpy", "pandas", "scipy", "sympy")  # classes 0 to 3
 SHARES = {"test": 0.3, "finetune": 0.7}  # of modules: no module is on both sides
 SEED, CTX = 42, 128
@@ -48,25 +48,6 @@ class Both(NamedTuple):
     codes: float  # largest difference of an example's mean code, relative to the largest code
     same_features: float  # share of (class, k) for which both choose the same features
     same_answers: float  # share of examples that the two probes on SAEBench's features answer alike
-
-
-def environment(folder: Path) -> Path:
-    """An interpreter with SAEBench, its own numpy and datasets, and torch as we pin it; made where it is missing.
-
-    Raises:
-        subprocess.CalledProcessError: pip cannot install it.
-    """
-    python, finished = folder / "bin/python", folder / "finished"
-    lock = (ROOT / "requirements.lock").read_text().splitlines()
-    # pydantic is what our package needs beside what SAEBench itself brings
-    pins = [SAEBENCH, *(line for line in lock if line.startswith(("torch==", "pydantic==")))]
-    if not finished.is_file() or finished.read_text().splitlines() != pins:
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *pins], check=True)
-        # its wheel is built for torch with CUDA and stops transformers where torch has none; no probe reads it
-        subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "torchvision"], check=True)
-        finished.write_text("\n".join(pins) + "\n")
-    return python
 
 
 def examples(train: int, test: int) -> dict[str, pd.DataFrame]:
@@ -215,8 +196,7 @@ def page(found: Mapping[str, Both], train: int, test: int) -> str:
 
 def main(train: int = 1000, test: int = 250) -> None:
     """One run, one page."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rsae/saebench"
-    python = environment(cache)
+    python = environment.made(environment.place("saebench"), SAEBENCH, BESIDE)
     with tempfile.TemporaryDirectory() as folder:
         PAGE.write_text(page(compared(python, Path(folder), train, test), train, test))
     print(PAGE.read_text())

@@ -1,9 +1,12 @@
 """One step of a fine-tune: ours with the paper's largest gate against ours with relu, and against other trainers."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
+from benchmarks import environment
+from benchmarks.dictionary_learning import NAME, steps
 from benchmarks.gate import rational
 from benchmarks.timing import Goal, alternate, row
 from rsae.arms import EVERYTHING, Precision
@@ -14,8 +17,7 @@ from rsae.upgrade.finetune import Settings, _Run
 from rsae.upgrade.parallel import ALONE
 
 D_IN, D_SAE, BATCH = 256, 4096, 4096
-STEPS = 1  # in a round
-OPTIONAL = "dictionary_learning"
+SAE_LENS = "sae_lens SAETrainer, relu"
 
 
 def ours(
@@ -47,46 +49,29 @@ def _sae_lens(batch: int) -> Any:
     return SAETrainer(trainer_cfg, sae, iter(()))
 
 
-def _dictionary_learning() -> Any:
-    """Its trainer of a ReLU SAE; None where it is not installed."""
-    try:
-        from dictionary_learning.trainers import StandardTrainer  # type: ignore[import-not-found]
-    except ImportError:
-        return None
-    return StandardTrainer(
-        steps=10**9, activation_dim=D_IN, dict_size=D_SAE, layer=0, lm_name="none", lr=1e-5, l1_penalty=0.1,
-        warmup_steps=1, sparsity_warmup_steps=1, device="cpu",
-    )  # fmt: skip
-
-
 def run() -> list[dict]:
     """Batches are in memory: reading them is measured by itself."""
     torch.manual_seed(0)
     x = torch.randn(BATCH, D_IN)
     runs = {f"rational {degree}": ours(rational(degree, 1)) for degree in ((3, 2), (9, 8))} | {"relu": ours(ReLU())}
-    trainer, other = _sae_lens(BATCH), _dictionary_learning()
-
-    def steps(step: Any) -> Any:
-        return lambda: [step() for _ in range(STEPS)]
+    trainer, python = _sae_lens(BATCH), environment.found(environment.place(NAME))
 
     def theirs() -> None:
         trainer.step(x)
         trainer.n_training_steps += 1
 
-    contestants = {name: steps(lambda run=run: run.advance(x)) for name, run in runs.items()}
-    contestants["sae_lens SAETrainer, relu"] = steps(theirs)
-    if other is not None:
-        numbers = iter(range(10**9))
-        contestants[f"{OPTIONAL} StandardTrainer, relu"] = steps(lambda: other.update(next(numbers), x))
-    seconds = alternate(contestants)
-    mine, peer = "rational (9, 8)", "sae_lens SAETrainer, relu"
+    contestants: dict[str, Any] = {name: lambda run=run: run.advance(x) for name, run in runs.items()}
+    with steps(python, D_IN, D_SAE, BATCH) if python else nullcontext() as step:
+        others = {SAE_LENS: theirs} | ({NAME: step} if step else {})
+        seconds = alternate(contestants | others)
+    mine = "rational (9, 8)"
     rows = [
         row("step, (9, 8) against our own relu step", seconds, mine, "relu", Goal(1.0, False)),
-        row("step, (9, 8) against sae_lens's relu step", seconds, mine, peer, Goal(0.75, False)),
+        row("step, (9, 8) against sae_lens's relu step", seconds, mine, SAE_LENS, Goal(0.75, False)),
         row("step, (3, 2) against our own relu step", seconds, "rational (3, 2)", "relu"),
-        row("step, relu, ours against sae_lens's", seconds, "relu", peer),
+        row("step, relu, ours against sae_lens's", seconds, "relu", SAE_LENS),
     ]
-    what = f"step, (9, 8) against {OPTIONAL}'s relu step"
-    if other is None:
-        return [*rows, {"what": what, "not_run": f"{OPTIONAL} is not installed"}]
-    return [*rows, row(what, seconds, mine, f"{OPTIONAL} StandardTrainer, relu")]
+    what = f"step, (9, 8) against {NAME}'s relu step"
+    if step is None:
+        return [*rows, {"what": what, "not_run": f"`python -m benchmarks.{NAME}` installs it first"}]
+    return [*rows, row(what, seconds, mine, NAME)]

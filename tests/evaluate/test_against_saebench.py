@@ -2,13 +2,13 @@
 
 import pytest
 
-from benchmarks import saebench
+from benchmarks import environment, saebench
 from rsae.evaluate.scores import KS
 
 
 @pytest.mark.slow
 def test_saebench_probes_the_same_features_and_gets_the_same_answers(tmp_path):
-    python = saebench.environment(tmp_path / "environment")
+    python = environment.made(tmp_path / "environment", saebench.SAEBENCH, saebench.BESIDE)
     train, test = 200, 80
     found = saebench.compared(python, tmp_path / "run", train, test)
     assert len(found) == 4

@@ -1,0 +1,37 @@
+"""Peers whose packages do not go beside ours: each in an environment of its own, kept in the user's cache."""
+
+import os
+import subprocess
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def place(name: str) -> Path:
+    """Where the environment of a peer is, or would be."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rsae" / name
+
+
+def found(folder: Path) -> Path | None:
+    """The interpreter of a finished environment."""
+    return folder / "bin/python" if (folder / "finished").is_file() else None
+
+
+def made(folder: Path, package: str, beside: Sequence[str] = ()) -> Path:
+    """An interpreter with ``package``, torch and what is ``beside`` it as we pin them; made where it is missing.
+
+    Raises:
+        subprocess.CalledProcessError: pip cannot install it.
+    """
+    python, finished = folder / "bin/python", folder / "finished"
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [package, *(line for line in lock if line.startswith(tuple(f"{name}==" for name in ("torch", *beside))))]
+    if not finished.is_file() or finished.read_text().splitlines() != pins:
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *pins], check=True)
+        # its wheel is built for torch with CUDA and stops transformers where torch has none; no peer reads it
+        subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "torchvision"], check=True)
+        finished.write_text("\n".join(pins) + "\n")
+    return python
