@@ -53,6 +53,7 @@ def test_only_what_needs_a_gradient_gets_one():
     assert W.grad is not None and x.grad is None
     x.requires_grad_()
     affine(x, W.detach()).sum().backward()
+    assert x.grad is not None
     np.testing.assert_allclose(x.grad.numpy(), np.tile(W.detach().numpy().sum(1), (6, 1)), atol=1e-5)
 
 
