@@ -23,7 +23,8 @@ def steps(python: Path, d_in: int, d_sae: int, batch: int) -> Iterator[Callable[
     Raises:
         RuntimeError: on use, where its process has ended.
     """
-    command = [python, ROOT / f"benchmarks/{NAME}_peer.py", *map(str, (d_in, d_sae, batch))]
+    # -P: beside its script lies this file, which has the package's name
+    command = [python, "-P", ROOT / f"benchmarks/{NAME}_peer.py", *map(str, (d_in, d_sae, batch))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
         assert peer.stdin is not None and peer.stdout is not None
         orders, answers = peer.stdin, peer.stdout
