@@ -11,7 +11,7 @@ CODE = r"""
 #include <cstring>
 
 constexpr int LANES = 16;  // of a vector; the compiler splits it where the processor's registers are narrower
-constexpr long STRETCH = 64 * LANES, N = P + Q + 2;
+constexpr long STRETCH = 64 * LANES, AHEAD = 64 * LANES, N = P + Q + 2;
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef double wide __attribute__((vector_size(8 * LANES)));
 
@@ -22,6 +22,8 @@ static inline vec load(const float* from, int n) {
     return v;
 }
 static inline void store(float* to, vec v, int n) { std::memcpy(to, &v, 4 * n); }
+// has a line come that a later turn of the loop reads, or writes: the processor itself looks no further than its page
+template <int WRITES> static inline void fetch(const float* here) { __builtin_prefetch(here + AHEAD, WRITES); }
 // body(j, n) for vectors of n features from the j-th on; its calls are inlined, the whole vectors' apart
 template <class Body> static inline void vectors(long start, long stop, Body body) {
     long j = start;
@@ -64,6 +66,7 @@ static void forward_rows(const float* h, const float* c, const float* inv, const
         for (long start = 0; start < d; start += STRETCH) {
             vec part = {};
             vectors(start, std::min(d, start + STRETCH), [&](long j, int n) __attribute__((always_inline)) {
+                fetch<0>(h + j), fetch<1>(z + j);
                 vec t = load(h + j, n) * load(inv + j, n), u = argument<TAIL>(t, center);
                 vec r = horner<P>(c, u) / (1 + magnitude(horner<Q>(c + P + 1, u)));
                 if (TAIL) r += t > 1 ? t - 1 : vec{};
@@ -86,6 +89,7 @@ static void backward_rows(const float* g, const float* price, const float* h, co
         for (long start = 0; start < d; start += STRETCH) {
             vec part[N] = {};
             vectors(start, std::min(d, start + STRETCH), [&](long j, int n) __attribute__((always_inline)) {
+                fetch<0>(g + j), fetch<0>(h + j), fetch<1>(dh + j);
                 vec x = load(h + j, n), scale = load(inv + j, n), t = x * scale, u = argument<TAIL>(t, center);
                 vec dp, da, p = horner<P>(c, u, dp), a = horner<Q>(c + P + 1, u, da);
                 vec inverse = 1 / (1 + magnitude(a)), r = p * inverse;
