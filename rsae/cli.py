@@ -37,6 +37,9 @@ Suite = Annotated[str, typer.Option(help="Name of a file in config/suites, witho
 Host = Annotated[str, typer.Option(help="Host, as named in a suite (names are unique across suites).")]
 Teacher = Annotated[str, typer.Option(help="Teacher, as named under the host.")]
 Arm = Annotated[str, typer.Option(help="Arm, as listed under the teacher.")]
+OneArm = Annotated[
+    str | None, typer.Option("--arm", help="Arm; if left out all tuned ones, which read the activations once.")
+]
 Seed = Annotated[int | None, typer.Option(help="One seed of the suite; all of them if left out.")]
 TextName = Annotated[
     str | None, typer.Option(help="A file in config/text, without .yaml; the suite's text if left out.")
@@ -167,10 +170,16 @@ def init(host: Host, teacher: Teacher, arm: Arm, results: Results = RESULTS) -> 
 
 @app.command()
 def finetune(
-    host: Host, teacher: Teacher, arm: Arm, seed: Seed = None, by: By = "token", results: Results = RESULTS
+    host: Host, teacher: Teacher, arm: OneArm = None, seed: Seed = None, by: By = "token", results: Results = RESULTS
 ) -> None:
-    """Fine-tune one arm, with every seed of the suite one after the other; on several processes under torchrun."""
-    job = _plan_of(host, results).finetune(host, teacher, arm, None if seed is None else [seed])
+    """Fine-tune one arm or all of a pair, every seed of the suite; on several processes under torchrun."""
+    plan = _plan_of(host, results)
+    if arm is None:
+        if seed is not None:
+            raise ValueError("--seed picks one of an arm's seeds; say which --arm")
+        job = plan.finetune_together(host, teacher)
+    else:
+        job = plan.finetune(host, teacher, arm, None if seed is None else [seed])
     _do(job._replace(arguments=job.arguments | {"by": by}))
 
 

@@ -177,6 +177,7 @@ class Finetune(Strict):
     objective: Objective = "paper"  # of arms that do not bring their own
     precision: Precision = "fp32"  # of matrix products on a GPU; see rsae.precision
     pool_gib: Positive = 8  # of activations in memory: where all fit they are read once, else in chapters of half of it
+    together: bool = False  # one job for all arms of a pair, which read them once; a change of one trains all again
 
 
 class Gate(Strict):

@@ -30,12 +30,12 @@ class Job(NamedTuple):
     inputs: list[Path]  # files and folders that must exist, as Snakemake sees them
     arguments: dict[str, Any]  # paths, as the stage sees them
     settings: dict[str, Any]  # JSON values
-    module: str | None = None  # code that the stage finds by name, such as an arm's
+    modules: tuple[str, ...] = ()  # code that the stage finds by name, such as an arm's
 
     @property
     def fingerprint(self) -> str:
         """What a rerun depends on besides the inputs: settings, code of the stage, lock file."""
-        code = [code_digest(m) for m in (f"rsae.stages.{self.stage}", self.module) if m]
+        code = [code_digest(m) for m in (f"rsae.stages.{self.stage}", *self.modules)]
         return f"{canonical(self.settings)} code={'+'.join(code)} lock={lock_digest()}"
 
 

@@ -53,6 +53,10 @@ class Places:
             for seed in (self.suite.seeds if self.arm(host, teacher, name).tuned else [0])
         ]
 
+    def tuned_arms(self, host: str, teacher: str) -> list[str]:
+        """The arms of a pair that are fine-tuned."""
+        return [arm for arm in self.teacher(host, teacher).arms if self.arm(host, teacher, arm).tuned]
+
     def arm_names(self, tuned: bool) -> str:
         """Every arm of the suite that is tuned, or built from the teacher, as a pattern of a wildcard."""
         found = {a for h, t in self.pairs() for a, _ in self.cells(h, t) if self.arm(h, t, a).tuned == tuned}
@@ -61,6 +65,10 @@ class Places:
     def pairs(self) -> list[tuple[str, str]]:
         """(host, teacher) of every pair that is part of a target."""
         return [(h, t) for h, host in self.suite.hosts.items() for t, entry in host.teachers.items() if entry.enabled]
+
+    def trained_pairs(self) -> list[tuple[str, str]]:
+        """(host, teacher) of every pair with a tuned arm, also of those that no target asks for."""
+        return [(h, t) for h, host in self.suite.hosts.items() for t in host.teachers if self.tuned_arms(h, t)]
 
     # where things are; an address is HOST, or HOST/SITE for a site with a name
 

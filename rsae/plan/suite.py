@@ -145,8 +145,9 @@ class Plan(Judgements):
             stages += (*self.judged_too(), *(["anatomy"] if "anatomy" in self.suite.extras else []))
             found += [f"{stage}/{h}/{t}" for stage in stages]
             found += [f"tune_arm/{h}/{t}-{a}" for a in self.teacher(h, t).grids]
-            for a in dict.fromkeys(a for a, _ in self.cells(h, t) if a != "teacher"):
-                found.append(f"{'finetune' if self.arm(h, t, a).tuned else 'init'}/{h}/{t}-{a}")
+            tuned = self.tuned_arms(h, t)
+            found += [f"init/{h}/{t}-{a}" for a, _ in self.cells(h, t) if a not in ("teacher", *tuned)]
+            found += [f"finetune/{h}/{t}"] if self.suite.finetune.together else [f"finetune/{h}/{t}-{a}" for a in tuned]
         return [self.results / "benchmarks" / self.name / f"{name}.tsv" for name in found]
 
     def run_card(self) -> Job:

@@ -119,7 +119,7 @@ class Upgrades(Sources):
                 "out": self.sae(host, teacher, arm, 0),
             },
             {"arm": spec.name, "kind": entry.kind, "tail": self.suite.gate.tail},
-            spec.module,
+            (spec.module,),
         )
 
     def finetune(self, host: str, teacher: str, arm: str, seeds: Sequence[int] | None = None) -> Job:
@@ -169,7 +169,18 @@ class Upgrades(Sources):
                 "precision": budget.precision,
                 "pool_gib": budget.pool_gib,
             },
-            spec.module,
+            (spec.module,),
+        )
+
+    def finetune_together(self, host: str, teacher: str) -> Job:
+        """The fine-tunes of every arm of a pair, from one reading of its activations."""
+        jobs = {arm: self.finetune(host, teacher, arm) for arm in self.tuned_arms(host, teacher)}
+        return Job(
+            "finetune_together",
+            [*dict.fromkeys(path for job in jobs.values() for path in job.inputs)],
+            {"arms": {arm: job.arguments for arm, job in jobs.items()}},
+            {"settings": {arm: job.settings for arm, job in jobs.items()}},
+            (*dict.fromkeys(module for job in jobs.values() for module in job.modules),),
         )
 
     def trials(self) -> dict[str, Path]:
@@ -197,7 +208,7 @@ class Upgrades(Sources):
                 "order_seed": job.settings["order_seeds"][str(seed)],
                 **{k: job.settings[k] for k in ("definition", "kind", *FIXED)},
             },
-            job.module,
+            job.modules,
         )
 
     def tune(self, host: str, teacher: str) -> Job:

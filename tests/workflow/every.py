@@ -152,7 +152,7 @@ def with_commands(project: Project) -> set[str]:
         if rule not in made_for
         and not TARGET_RULES.fullmatch(rule)
         and not LEFT_OUT.fullmatch(rule)
-        and not re.fullmatch(rf"(finetune|fetch|check)_({others})", rule)
+        and not re.fullmatch(rf"finetune_({others})(_.*)?|(fetch|check)_({others})", rule)
     }
 
 

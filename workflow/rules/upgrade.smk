@@ -1,6 +1,10 @@
 # Gate fits, the teacher in the common form, its rational copies, the fine-tunes.
 
 
+TOGETHER = [plan for plan in PLANS.values() if plan.suite.finetune.together]
+ALONE = {name: plan for name, plan in PLANS.items() if plan not in TOGETHER}
+
+
 rule fit_gate_relu:
     output:
         "results/gates/relu/{p}-{q}.json",
@@ -97,7 +101,7 @@ rule init:
 
 
 # One job trains all seeds of an arm; which seeds, a suite says.
-for _name, _plan in PLANS.items():
+for _name, _plan in ALONE.items():
 
     rule:
         name:
@@ -127,6 +131,43 @@ for _name, _plan in PLANS.items():
         shell:
             "python -m rsae finetune --host {wildcards.host} --teacher {wildcards.teacher} --arm {wildcards.arm}"
             " > {log} 2>&1"
+
+
+# Where a suite says `together`, one job trains all arms of a pair.
+for _plan in TOGETHER:
+    for _pair in _plan.trained_pairs():
+
+        rule:
+            name:
+                "_".join(["finetune", _plan.name, *_pair])
+            input:
+                lambda w, plan=_plan, pair=_pair: plan.finetune_together(*pair).inputs,
+            output:
+                [
+                    "/".join(
+                        ["results", _plan.name, *_pair, arm, f"seed-{seed}", file]
+                    )
+                    for arm in _plan.tuned_arms(*_pair)
+                    for seed in _plan.suite.seeds
+                    for file in (*(f"sae/{f}" for f in SAE_FILES), "training.json")
+                ],
+            log:
+                f"results/logs/{_plan.name}/{_pair[0]}/finetune/{_pair[1]}.log",
+            benchmark:
+                f"results/benchmarks/{_plan.name}/finetune/{_pair[0]}/{_pair[1]}.tsv"
+            resources:
+                gpu=config["gpus"],
+                mem_mb=lambda w, attempt, plan=_plan, pair=_pair: attempt
+                * plan.memory_mb(pair[0]),
+                runtime=lambda w, attempt: attempt * LONG,
+            params:
+                made_by=lambda w, plan=_plan, pair=_pair: plan.finetune_together(
+                    *pair
+                ).fingerprint,
+                host=_pair[0],
+                teacher=_pair[1],
+            shell:
+                "python -m rsae finetune --host {params.host} --teacher {params.teacher} > {log} 2>&1"
 
 
 rule tune:
