@@ -13,6 +13,7 @@ CODE = r"""
 constexpr int LANES = 16;  // of a vector; the compiler splits it where the processor's registers are narrower
 constexpr long STRETCH = 64 * LANES, AHEAD = 64 * LANES, N = P + Q + 2;
 typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int bits __attribute__((vector_size(4 * LANES)));
 typedef double wide __attribute__((vector_size(8 * LANES)));
 
 // the first n lanes; the compiler makes one instruction of it where n is LANES
@@ -30,8 +31,8 @@ template <class Body> static inline void vectors(long start, long stop, Body bod
     for (; j + LANES <= stop; j += LANES) body(j, LANES);
     if (j < stop) body(j, stop - j);
 }
-static inline vec magnitude(vec v) { return v < 0 ? -v : v; }
-static inline vec sign(vec v) { return v > 0 ? vec{} + 1 : (v < 0 ? vec{} - 1 : vec{}); }
+static inline vec magnitude(vec v) { return (vec)((bits)v & 0x7fffffff); }
+static inline vec sign(vec v) { return v != 0 ? (vec)(((bits)v & ~0x7fffffff) | (bits)(vec{} + 1)) : vec{}; }
 static double sum(wide v) {
     double total = 0;
     for (int i = 0; i < LANES; i++) total += v[i];
@@ -101,8 +102,11 @@ static void backward_rows(const float* g, const float* price, const float* h, co
                 if (TAIL) dt = t > 1 ? gz : (t < -1 ? vec{} : dt);
                 store(d_inv + j, load(d_inv + j, n) + dt * x, n);
                 store(dh + j, dt * scale, n);
-                for (int k = 0; k <= P; k++, w *= u) part[k] += w;
-                for (int k = 0; k <= Q; k++, v *= u) part[P + 1 + k] += v;
+                vec power = vec{} + 1;
+                for (int k = 0; k <= std::max(P, Q); k++, power *= u) {
+                    if (k <= P) part[k] += w * power;
+                    if (k <= Q) part[P + 1 + k] += v * power;
+                }
             });
             for (int k = 0; k < N; k++) total[k] += __builtin_convertvector(part[k], wide);
         }
