@@ -20,11 +20,10 @@ KEPT = Path(__file__).parent / "results/speed.json"
 
 
 def one(name: str) -> Any:
-    """Run one benchmark in this process, on one thread."""
-    import torch
+    """Run one benchmark in this process, set up as the product's commands are."""
+    from rsae.stages.common import set_up_torch
 
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    set_up_torch()
     warnings.simplefilter("ignore")
     return importlib.import_module(f"benchmarks.{name}").run()
 

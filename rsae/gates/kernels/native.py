@@ -16,7 +16,7 @@ from torch import Tensor
 from rsae.gates.kernels.source import CODE
 from rsae.gates.kernels.tiled import Gradients, Shape
 
-ROWS = 64  # tokens in a tile: each tile has partial sums of its own
+ROWS = 256  # tokens in a tile: each tile has partial sums of its own
 FLAGS = "-O3 -march=native -ffp-contract=fast -fno-math-errno -fopenmp -std=c++17 -shared -fPIC -x c++".split()
 
 

@@ -32,7 +32,9 @@ template <class Body> static inline void vectors(long start, long stop, Body bod
     if (j < stop) body(j, stop - j);
 }
 static inline vec magnitude(vec v) { return (vec)((bits)v & 0x7fffffff); }
-static inline vec sign(vec v) { return v != 0 ? (vec)(((bits)v & ~0x7fffffff) | (bits)(vec{} + 1)) : vec{}; }
+// v · sign(by)
+static inline vec turned(vec v, vec by) { return by != 0 ? (vec)((bits)v ^ ((bits)by & ~0x7fffffff)) : vec{}; }
+static inline vec all(float x) { return x - vec{}; }
 static double sum(wide v) {
     double total = 0;
     for (int i = 0; i < LANES; i++) total += v[i];
@@ -41,21 +43,21 @@ static double sum(wide v) {
 
 // c[0] + c[1] u + ... + c[DEGREE] u^DEGREE
 template <int DEGREE> static inline vec horner(const float* c, vec u) {
-    vec value = vec{} + c[DEGREE];
+    vec value = all(c[DEGREE]);
     for (int i = DEGREE - 1; i >= 0; i--) value = value * u + c[i];
     return value;
 }
 template <int DEGREE> static inline vec horner(const float* c, vec u, vec& slope) {
-    vec value = vec{} + c[DEGREE];
+    vec value = all(c[DEGREE]);
     slope = vec{};
     for (int i = DEGREE - 1; i >= 0; i--) {
-        slope = slope * u + value;
+        slope = i == DEGREE - 1 ? value : slope * u + value;
         value = value * u + c[i];
     }
     return value;
 }
 template <bool TAIL> static inline vec argument(vec t, float center) {
-    if (TAIL) t = t > 1 ? vec{} + 1 : (t < -1 ? vec{} - 1 : t);
+    if (TAIL) t = t > 1 ? all(1) : (t < -1 ? all(-1) : t);
     return t - center;
 }
 
@@ -95,14 +97,14 @@ static void backward_rows(const float* g, const float* price, const float* h, co
                 vec dp, da, p = horner<P>(c, u, dp), a = horner<Q>(c + P + 1, u, da);
                 vec inverse = 1 / (1 + magnitude(a)), r = p * inverse;
                 vec value = TAIL ? r + (t > 1 ? t - 1 : vec{}) : r;
-                vec gz = load(g + j, n) + price[i] * sign(value);  // C_out is positive
+                vec gz = load(g + j, n) + turned(all(price[i]), value);  // C_out is positive
                 store(d_out + j, load(d_out + j, n) + gz * value, n);
                 gz *= load(out + j, n);
-                vec w = gz * inverse, v = -w * r * sign(a), dt = w * dp + v * da;  // w = dL/dP, v = dL/dA
+                vec w = gz * inverse, v = turned(w * -r, a), dt = w * dp + v * da;  // w = dL/dP, v = dL/dA
                 if (TAIL) dt = t > 1 ? gz : (t < -1 ? vec{} : dt);
                 store(d_inv + j, load(d_inv + j, n) + dt * x, n);
                 store(dh + j, dt * scale, n);
-                vec power = vec{} + 1;
+                vec power = all(1);
                 for (int k = 0; k <= std::max(P, Q); k++, power *= u) {
                     if (k <= P) part[k] += w * power;
                     if (k <= Q) part[P + 1 + k] += v * power;
