@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-CPU = ("counted", "gate", "step", "shards", "harvest", "downstream", "encode", "growth")
+CPU = ("counted", "products", "gate", "step", "shards", "harvest", "downstream", "encode", "growth")
 KEPT = Path(__file__).parent / "results/speed.json"
 
 

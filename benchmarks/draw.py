@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 HERE = Path(__file__).parent
 KEPT, DOCS = HERE / "results/speed.json", HERE.parent / "docs"
 MARK = "<!-- table -->"
-COMPARED = ("gate", "step", "shards", "harvest", "downstream", "encode")
+COMPARED = ("products", "gate", "step", "shards", "harvest", "downstream", "encode")
 
 
 def table(kept: dict[str, Any]) -> str:
