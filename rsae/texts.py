@@ -109,6 +109,10 @@ def from_hub(
             raise ValueError(f"{what} needs a package that is not installed: {error}") from error
         except FileNotFoundError as error:
             raise ValueError(f"{what} at {revision}: {' '.join(str(error).split())[:200]}") from error
+        except ValueError as error:
+            if not str(error).startswith("BuilderConfig "):  # datasets' word for a subset, of no dataset in particular
+                raise
+            raise ValueError(f"{what}: there is no such subset; {' '.join(str(error).split())[:200]}") from error
 
     yield from hub.patiently(first, name, revision, None)
 

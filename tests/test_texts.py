@@ -114,10 +114,15 @@ def test_classes_that_subsets_and_columns_say_come_in_equal_shares(tmp_path):
     (tmp_path / "hub/README.md").write_text(f"{CONFIGS}---\n")
     with local.Hub().serve() as hub:
         hub.add("someone/speeches", tmp_path / "hub", "datasets")
-        done = subprocess.run(
-            [sys.executable, "-c", SPEECHES], env=local.environment(tmp_path / "home", hub), capture_output=True,
-            text=True, cwd=Path(__file__).parents[1],
+        done, wrong = (
+            subprocess.run(
+                [sys.executable, "-c", code], env=local.environment(tmp_path / "home", hub), capture_output=True,
+                text=True, cwd=Path(__file__).parents[1],
+            )
+            for code in (SPEECHES, SPEECHES.replace("'en-fr'", "'en-de'"))
         )  # fmt: skip
+    assert "ValueError: dataset someone/speeches, en-de: there is no such subset; " in wrong.stderr
+    assert "fr-it" in wrong.stderr
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert [d[1:] for d in found] == [
