@@ -4,6 +4,7 @@ Its package asks for nnsight below 0.4 and more, so it goes into an environment 
 ``python -m benchmarks step`` finds it there. Its steps are made by a process of its own, which waits while others run.
 """
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,13 +31,17 @@ def steps(python: Path, d_in: int, d_sae: int, batch: int) -> Iterator[Callable[
         orders, answers = peer.stdin, peer.stdout
 
         def step() -> None:
-            orders.write("step\n")
-            orders.flush()
+            with contextlib.suppress(BrokenPipeError):  # nobody answers then
+                orders.write("step\n")
+                orders.flush()
             if not answers.readline():
                 raise RuntimeError(f"{NAME} ended, see above")
 
-        yield step
-        orders.close()
+        try:
+            yield step
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                orders.close()
 
 
 def main() -> None:

@@ -14,9 +14,11 @@ def place(name: str) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rsae" / name
 
 
-def found(folder: Path) -> Path | None:
-    """The interpreter of a finished environment."""
-    return folder / "bin/python" if (folder / "finished").is_file() else None
+def found(folder: Path, package: str, beside: Sequence[str] = ()) -> Path | None:
+    """The interpreter of a finished environment with what :func:`made` would put into it."""
+    finished = folder / "finished"
+    whole = finished.is_file() and finished.read_text().splitlines() == _pins(package, beside)
+    return folder / "bin/python" if whole else None
 
 
 def made(folder: Path, package: str, beside: Sequence[str] = ()) -> Path:
@@ -25,13 +27,17 @@ def made(folder: Path, package: str, beside: Sequence[str] = ()) -> Path:
     Raises:
         subprocess.CalledProcessError: pip cannot install it.
     """
-    python, finished = folder / "bin/python", folder / "finished"
-    lock = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [package, *(line for line in lock if line.startswith(tuple(f"{name}==" for name in ("torch", *beside))))]
-    if not finished.is_file() or finished.read_text().splitlines() != pins:
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *pins], check=True)
-        # its wheel is built for torch with CUDA and stops transformers where torch has none; no peer reads it
-        subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "torchvision"], check=True)
-        finished.write_text("\n".join(pins) + "\n")
+    if (python := found(folder, package, beside)) is not None:
+        return python
+    python, pins = folder / "bin/python", _pins(package, beside)
+    venv.create(folder, with_pip=True, clear=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *pins], check=True)
+    # its wheel is built for torch with CUDA and stops transformers where torch has none; no peer reads it
+    subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "torchvision"], check=True)
+    (folder / "finished").write_text("\n".join(pins) + "\n")
     return python
+
+
+def _pins(package: str, beside: Sequence[str]) -> list[str]:
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    return [package, *(line for line in lock if line.startswith(tuple(f"{name}==" for name in ("torch", *beside))))]

@@ -129,9 +129,15 @@ def run() -> list[dict]:
             "shards, first reading (sha256 verified), against a memory map", seconds, "shards, first reading", "memmap"
         ),
         row("shards, times faster than sae_lens's store", seconds, "shards", "sae_lens store, fp32", Goal(5.0, True)),
-        row("shards, times faster than its store told to read fp16", seconds, "shards", "sae_lens store", faster=True),
         row(
-            "a copy in memory, times faster than its store told to read fp16",
+            "shards, times faster than that store at fp16",
+            seconds,
+            "shards",
+            "sae_lens store",
+            Goal(5.0, True),
+        ),
+        row(
+            "a copy in memory, times faster than that store at fp16",
             seconds,
             "memory",
             "sae_lens store",

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from benchmarks import environment
-from benchmarks.dictionary_learning import NAME, steps
+from benchmarks.dictionary_learning import NAME, PACKAGE, steps
 from benchmarks.gate import rational
 from benchmarks.timing import Goal, alternate, row
 from rsae.arms import EVERYTHING, Precision
@@ -54,7 +54,7 @@ def run() -> list[dict]:
     torch.manual_seed(0)
     x = torch.randn(BATCH, D_IN)
     runs = {f"rational {degree}": ours(rational(degree, 1)) for degree in ((3, 2), (9, 8))} | {"relu": ours(ReLU())}
-    trainer, python = _sae_lens(BATCH), environment.found(environment.place(NAME))
+    trainer, python = _sae_lens(BATCH), environment.found(environment.place(NAME), PACKAGE)
 
     def theirs() -> None:
         trainer.step(x)

@@ -109,8 +109,12 @@ def _products() -> Finding:
     from rsae import products
     from rsae.device import device
 
-    found = products.path(device().type)
-    return Finding("products", "ok", "by oneDNN" if found == "onednn" else "by the library that torch chooses")
+    where = device().type
+    if where != "cpu":
+        return Finding("products", "ok", "by CUDA's library")
+    if products.path() == "onednn":
+        return Finding("products", "ok", "by oneDNN")
+    return Finding("products", "note", "by the library that torch chooses: oneDNN is asked where there is AVX-512")
 
 
 def _disk(results: Path) -> Finding:

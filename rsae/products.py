@@ -1,8 +1,8 @@
 """Products of fp32 matrices on a CPU, by the faster of the two libraries that torch has for them.
 
 torch hands them to MKL, whose code for processors that are not Intel's stops at AVX2. oneDNN, to which torch hands
-other dtypes, writes code for whatever processor it meets: where that has AVX-512, products take less than half of the
-time on a recent EPYC (docs/speed.md). It is the same arithmetic but for the order of its sums.
+other dtypes, writes code for whatever processor it meets: where that has AVX-512, products take half of the time on a
+recent EPYC (docs/speed.md). It is the same arithmetic but for the order of its sums.
 """
 
 from typing import Any
@@ -23,41 +23,50 @@ def path(device: str = "cpu") -> str:
     return "onednn" if device == "cpu" and able else "torch"
 
 
+def takes(*tensors: Tensor) -> bool:
+    """Whether oneDNN multiplies these: fp32 on a CPU, and neither divided among processes, nor rounded, nor empty."""
+    plain = all(type(t) in (Tensor, nn.Parameter) and t.dtype == torch.float32 and t.numel() > 0 for t in tensors)
+    device = tensors[0].device.type
+    return plain and path(device) == "onednn" and not torch.is_autocast_enabled(device)
+
+
 def affine(
     x: Float[Tensor, "*n d"], W: Float[Tensor, "d m"], b: Float[Tensor, " m"] | None = None
 ) -> Float[Tensor, "*n m"]:
-    """X W + b."""
-    if _is_for_onednn(x) and _is_for_onednn(W):
+    """X W + b.
+
+    Raises:
+        RuntimeError: the shapes do not fit each other; torch's own words.
+    """
+    fits = x.shape[-1:] == W.shape[:1] and (b is None or b.shape == W.shape[1:])
+    if fits and takes(x, W):
         return _Affine.apply(x, W, b)
-    return x @ W if b is None else torch.addmm(b, x, W) if x.ndim == 2 else x @ W + b
-
-
-def _is_for_onednn(x: Tensor) -> bool:
-    """Nothing is multiplied elsewhere, divided among processes, rounded, or empty."""
-    plain = type(x) in (Tensor, nn.Parameter) and x.dtype == torch.float32 and x.numel() > 0
-    return plain and path(x.device.type) == "onednn" and not torch.is_autocast_enabled(x.device.type)
+    if x.ndim == 2:
+        return x @ W if b is None else torch.addmm(b, x, W)
+    return nn.functional.linear(x, W.mT, b)
 
 
 class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, W)
+        of_x, of_W, _ = ctx.needs_input_grad
+        ctx.save_for_backward(x if of_W else None, W if of_x else None)
         return _times_transposed(x, W.T, b)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        (x, W), (of_x, of_W, of_b) = ctx.saved_tensors, ctx.needs_input_grad
-        rows, flat = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+        (x, W), of_b, rows = ctx.saved_tensors, ctx.needs_input_grad[2], g.reshape(-1, g.shape[-1])
         return (
-            _times_transposed(g, W) if of_x else None,
-            _times_transposed(rows.T, flat.T) if of_W else None,
-            flat.sum(0) if of_b else None,
+            None if W is None else _times_transposed(g, W),
+            None if x is None else _times_transposed(x.reshape(-1, x.shape[-1]).T, rows.T),
+            rows.sum(0) if of_b else None,
         )
 
 
 def _times_transposed(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
     """X Wᵀ + b, by the operation that torch's compiler puts in the place of a linear layer."""
+    b = None if b is None else b.contiguous()  # whose strides are not looked at
     return torch.ops.mkldnn._linear_pointwise(_dense(x), _dense(W), b, "none", [], "")
 
 

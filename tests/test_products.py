@@ -1,10 +1,13 @@
 """X W + b against float64 of numpy, in every layout that callers hand over; layers of a model against themselves."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM
+from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 from rsae import products
@@ -42,6 +45,19 @@ def test_products_and_their_gradients_in_every_layout(n, d, m, of_x, of_W):
         np.testing.assert_allclose(found.detach().numpy(), wanted, atol=1e-5 * max(n, d, m) ** 0.5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("bias", [torch.randn(12)[::3], torch.randn(1).expand(4)])
+def test_a_bias_in_any_layout(bias):
+    x, W = torch.randn(6, 5), torch.randn(5, 4)
+    wanted = x.double().numpy() @ W.double().numpy() + bias.double().numpy()
+    np.testing.assert_allclose(affine(x, W, bias).numpy(), wanted, atol=1e-5)
+
+
+def test_shapes_that_do_not_fit_are_told_in_torchs_words():
+    unchecked = inspect.unwrap(affine)  # as outside of tests
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        unchecked(torch.randn(3, 5), torch.randn(4, 2), torch.randn(2))
+
+
 def test_leading_dimensions_are_rows_and_a_bias_may_be_missing():
     x, W = torch.randn(2, 3, 5), torch.randn(5, 4)
     np.testing.assert_allclose(affine(x, W).numpy(), np.einsum("abi,ij->abj", x, W), atol=1e-5)
@@ -55,6 +71,16 @@ def test_only_what_needs_a_gradient_gets_one():
     affine(x, W.detach()).sum().backward()
     assert x.grad is not None
     np.testing.assert_allclose(x.grad.numpy(), np.tile(W.detach().numpy().sum(1), (6, 1)), atol=1e-5)
+
+
+@onednn
+@pytest.mark.parametrize(("of_x", "of_W"), [(True, False), (False, True), (False, False)])
+def test_only_what_a_gradient_needs_is_kept(of_x, of_W):
+    x, W, b = torch.randn(6, 5), torch.randn(5, 4), torch.randn(4, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        affine(x.requires_grad_(of_x), W.requires_grad_(of_W), b)
+    assert kept == [x.shape] * of_W + [W.shape] * of_x
 
 
 def test_other_dtypes_are_left_to_torch():
@@ -97,6 +123,19 @@ def test_nothing_stays_behind_in_a_model():
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
     assert torch.equal(again, wanted)
     assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_a_layer_within_another_quick_or_with_a_forward_of_its_own_keeps_it():
+    model, x = nn.Sequential(NewGELUActivation(), NewGELUActivation()), torch.randn(4, 3)
+    gelu, own = model
+    vars(own)["forward"] = theirs = lambda x: 7 * x
+    with quick(model):
+        outer = vars(gelu)["forward"]
+        with quick(model):
+            torch.testing.assert_close(model(x), 7 * nn.functional.gelu(x, approximate="tanh"))
+        assert vars(gelu)["forward"] is outer
+    assert "forward" not in vars(gelu)
+    assert vars(own)["forward"] is theirs
 
 
 def test_a_layer_that_computes_something_else_is_left_alone():

@@ -147,7 +147,8 @@ class Plan(Judgements):
             found += [f"tune_arm/{h}/{t}-{a}" for a in self.teacher(h, t).grids]
             tuned = self.tuned_arms(h, t)
             found += [f"init/{h}/{t}-{a}" for a, _ in self.cells(h, t) if a not in ("teacher", *tuned)]
-            found += [f"finetune/{h}/{t}"] if self.suite.finetune.together else [f"finetune/{h}/{t}-{a}" for a in tuned]
+            together = self.suite.finetune.together
+            found += [f"finetune/{h}/{t}"] * bool(tuned) if together else [f"finetune/{h}/{t}-{a}" for a in tuned]
         return [self.results / "benchmarks" / self.name / f"{name}.tsv" for name in found]
 
     def run_card(self) -> Job:

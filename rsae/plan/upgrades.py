@@ -174,6 +174,8 @@ class Upgrades(Sources):
 
     def finetune_together(self, host: str, teacher: str) -> Job:
         """The fine-tunes of every arm of a pair, from one reading of its activations."""
+        if not self.tuned_arms(host, teacher):
+            raise ValueError(f"{host}/{teacher} has no arm that is fine-tuned in suite {self.name!r}")
         jobs = {arm: self.finetune(host, teacher, arm) for arm in self.tuned_arms(host, teacher)}
         return Job(
             "finetune_together",

@@ -47,18 +47,20 @@ class Resolvent(Refinement):
     def forward(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
-        given = x, z0, W_dec, self.log_rho.exp(), self.cut
-        with exact(x.device.type):
-            if torch.is_grad_enabled():
-                z: Any = Solve.apply(*given)
-                return z.relu() if self.rectify else z
-            z = solve(*given)
-            return z.relu_() if self.rectify else z
+        z = self._solved(x, z0, W_dec, self.cut)
+        if not self.rectify:
+            return z
+        return z.relu() if torch.is_grad_enabled() else z.relu_()
 
     def proposed(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
-        return Resolvent(self.log_rho)(x, z0, W_dec)
+        return self._solved(x, z0, W_dec, None).relu()
+
+    def _solved(self, x: Tensor, z0: Tensor, W_dec: Tensor, cut: float | None) -> Tensor:
+        found: Any = Solve.apply if torch.is_grad_enabled() else solve
+        with exact(x.device.type):
+            return found(x, z0, W_dec, self.log_rho.exp(), cut)
 
     def stretched(self, norm: Tensor) -> "Resolvent":
         # N⁻¹(D Dᵀ + rho)N⁻¹ = D'D'ᵀ + rho N⁻² with D' = N⁻¹D

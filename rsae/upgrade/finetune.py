@@ -94,7 +94,7 @@ def finetune(
     group.give(sae)
     rational = any(isinstance(module, Rational) for module in sae.modules())
     gate_path = (kernels.path(where.type) if group.compiles else "tiled") if rational else "plain"
-    library = products.path(where.type) if group.compiles else "torch"
+    library = products.path(where.type) if group.compiles and settings.precision != "bf16" else "torch"
     return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path, library, run.parts, group.size, group.by)
 
 

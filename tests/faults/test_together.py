@@ -68,3 +68,9 @@ def test_arms_read_once_and_end_as_they_do_alone_also_after_a_kill(project):
 
 def test_a_seed_is_one_of_an_arms(project, rsae):
     assert "say which --arm" in rsae(f"finetune --host {HOST} --teacher {TEACHER} --seed 0")
+
+
+def test_a_pair_without_tuned_arms_is_named(project, rsae):
+    suite = project / "config/suites/tiny.yaml"
+    suite.write_text(suite.read_text().replace("arms: [teacher, teacher_ft, rsae_init, rsae]", "arms: [teacher]"))
+    assert f"{HOST}/{TEACHER} has no arm that is fine-tuned" in rsae(f"finetune --host {HOST} --teacher {TEACHER}")

@@ -259,6 +259,26 @@ def test_as_the_paper_has_it_the_gate_follows_the_formula_beyond_the_interval():
     np.testing.assert_allclose(z, form.inside(h.double().numpy()), rtol=1e-5)
 
 
+@pytest.mark.parametrize("path", ["tiled", "compiled"])
+@pytest.mark.parametrize("size", [2.5e4, 1e5])
+def test_far_beyond_the_interval_gradients_are_those_of_the_formula(monkeypatch, path, size):
+    """Where u to the ninth is no number of fp32 any more, what it is multiplied by is small."""
+    if path == "compiled" and native.compiler() is None:
+        pytest.skip("no C++ compiler")
+    monkeypatch.setenv("RSAE_GATE", "tiled" if path == "tiled" else "")
+    form = SafePade(1e-4 ** np.arange(10.0), 1e-4 ** np.arange(9.0), 0.0)
+    h, g = torch.tensor([[size, -size, 1.0, 3.0]]), torch.tensor([[1.0, -0.5, 0.0, 2.0]])
+    gate = Rational(form, torch.ones(1), torch.ones(1))
+    num, den = (torch.tensor(c, dtype=torch.float64, requires_grad=True) for c in (form.num, form.den))
+    u = h.double()
+    powers = u.unsqueeze(-1) ** torch.arange(10)
+    ((powers @ num) / (1 + (powers[..., :9] @ den).abs()) * g).sum().backward()
+    (gate(h) * g).sum().backward()
+    for found, scale, wanted in ((gate.d_num, gate.s_num, num.grad), (gate.d_den, gate.s_den, den.grad)):
+        assert wanted is not None and found.grad is not None
+        torch.testing.assert_close(found.grad.double(), wanted * scale.double(), rtol=1e-4, atol=0)
+
+
 def test_the_share_beyond_the_interval_is_recorded():
     gate = Rational(FORM, torch.tensor([2.0]), torch.tensor([1.0]))
     assert gate.outside(torch.tensor([[-3.0, -1.0, 1.9, 2.1]])) == pytest.approx(0.5)

@@ -104,11 +104,9 @@ static void backward_rows(const float* g, const float* price, const float* h, co
                 if (TAIL) dt = t > 1 ? gz : (t < -1 ? vec{} : dt);
                 store(d_inv + j, load(d_inv + j, n) + dt * x, n);
                 store(dh + j, dt * scale, n);
-                vec power = all(1);
-                for (int k = 0; k <= std::max(P, Q); k++, power *= u) {
-                    if (k <= P) part[k] += w * power;
-                    if (k <= Q) part[P + 1 + k] += v * power;
-                }
+                // w and v are small where u is large: a power of u alone could overflow
+                for (int k = 0; k <= P; k++, w *= u) part[k] += w;
+                for (int k = 0; k <= Q; k++, v *= u) part[P + 1 + k] += v;
             });
             for (int k = 0; k < N; k++) total[k] += __builtin_convertvector(part[k], wide);
         }
