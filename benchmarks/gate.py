@@ -46,7 +46,7 @@ def run() -> list[dict]:
                 contestants["naive"] = lambda a=num, b=den, c=c_in, d=c_out: _both_ways(
                     lambda h: naive.gate(h, a, b, c, d), h, g
                 )
-            seconds = alternate(contestants)
+            seconds = alternate(contestants, 9)
             what = f"gate {degree}, {'one scale' if n_scales == 1 else 'a scale per feature'}"
             rows.append(row(f"{what}, against relu", seconds, kernels.path(), "relu", goal))
             if n_scales == 1:

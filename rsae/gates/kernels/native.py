@@ -36,12 +36,11 @@ def forward(h: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
 def backward(g: Tensor, price: Tensor, h: Tensor, shape: Shape) -> Gradients:
     """See :func:`rsae.gates.kernels.tiled.backward`."""
     x, n_tiles = _ready(h), -(-len(h) // ROWS)
-    dh = torch.empty_like(x)
-    coefficients = torch.empty(n_tiles, len(shape.num) + len(shape.den), dtype=torch.float64)
-    scales = torch.zeros(2, n_tiles, x.shape[1])
-    _call("backward", [_ready(g), _ready(price), x], shape, x.shape, [dh, coefficients, *scales])
-    d_inv, d_out = scales.sum(1, dtype=torch.float64).float()
-    return Gradients(dh.to(h.dtype), coefficients.sum(0).float(), d_inv, d_out)
+    n, d = len(shape.num) + len(shape.den), x.shape[1]
+    dh, sums = torch.empty_like(x), [torch.empty(n), torch.empty(d), torch.empty(d)]
+    of_tiles = [torch.empty(n_tiles, n, dtype=torch.float64), *torch.empty(2, n_tiles, d)]
+    _call("backward", [_ready(g), _ready(price), x], shape, x.shape, [dh, *of_tiles, *sums])
+    return Gradients(dh.to(h.dtype), *sums)
 
 
 def _ready(x: Tensor) -> Tensor:

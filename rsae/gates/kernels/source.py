@@ -9,6 +9,7 @@ CODE = r"""
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 constexpr int LANES = 16;  // of a vector; the compiler splits it where the processor's registers are narrower
 constexpr long STRETCH = 64 * LANES, AHEAD = 64 * LANES, N = P + Q + 2;
@@ -88,6 +89,7 @@ static void backward_rows(const float* g, const float* price, const float* h, co
                           const float* out, float center, long rows, long d, float* dh, double* d_coefficients,
                           float* d_inv, float* d_out) {
     wide total[N] = {};
+    std::fill_n(d_inv, d, 0.0f), std::fill_n(d_out, d, 0.0f);
     for (long i = 0; i < rows; i++, g += d, h += d, dh += d) {
         for (long start = 0; start < d; start += STRETCH) {
             vec part[N] = {};
@@ -114,6 +116,14 @@ static void backward_rows(const float* g, const float* price, const float* h, co
     for (int k = 0; k < N; k++) d_coefficients[k] = sum(total[k]);
 }
 
+// over tiles, in float64
+template <class Number> static void summed(const Number* parts, long tiles, long n, float* into) {
+    std::vector<double> total(n);
+    for (long i = 0; i < tiles; i++)
+        for (long j = 0; j < n; j++) total[j] += parts[i * n + j];
+    std::copy(total.begin(), total.end(), into);
+}
+
 extern "C" void forward(const float* h, const float* c, const float* inv, const float* out, float center, int tail,
                         long n, long d, int threads, float* z, float* l1) {
     #pragma omp parallel for num_threads(threads)
@@ -122,16 +132,21 @@ extern "C" void forward(const float* h, const float* c, const float* inv, const 
             h + i * d, c, inv, out, center, std::min<long>(ROWS, n - i), d, z + i * d, l1 + i);
 }
 
-// d_coefficients [tiles, P + Q + 2], d_inv and d_out [tiles, d]: partial sums, one row per tile, zero to begin with
+// the last three [P + Q + 2], [d] and [d] are summed from those before them, which have a row per tile
 extern "C" void backward(const float* g, const float* price, const float* h, const float* c, const float* inv,
                          const float* out, float center, int tail, long n, long d, int threads, float* dh,
-                         double* d_coefficients, float* d_inv, float* d_out) {
+                         double* tile_coefficients, float* tile_inv, float* tile_out, float* d_coefficients,
+                         float* d_inv, float* d_out) {
     #pragma omp parallel for num_threads(threads)
     for (long i = 0; i < n; i += ROWS) {
         long tile = i / ROWS;
         (tail ? backward_rows<true> : backward_rows<false>)(
             g + i * d, price + i, h + i * d, c, inv, out, center, std::min<long>(ROWS, n - i), d, dh + i * d,
-            d_coefficients + tile * N, d_inv + tile * d, d_out + tile * d);
+            tile_coefficients + tile * N, tile_inv + tile * d, tile_out + tile * d);
     }
+    long tiles = (n + ROWS - 1) / ROWS;
+    summed(tile_coefficients, tiles, N, d_coefficients);
+    summed(tile_inv, tiles, d, d_inv);
+    summed(tile_out, tiles, d, d_out);
 }
 """
