@@ -23,7 +23,7 @@ def set_up_torch() -> None:
 
     Parallelism is between jobs, so results do not depend on the cores. High powers of a small
     pre-activation and their gradients fall below 1e-38, where a processor takes a hundred times
-    as long per operation: such numbers are read and written as 0. A new tensor of 64 MB costs 25 ms
+    as long per operation: such numbers are read and written as 0. A new tensor of 64 MB costs 27 ms
     where the system hands it out in pages of 4 KB, and 4 ms in pages of 2 MB, for which torch asks
     if it is told so before its first tensor.
     """
