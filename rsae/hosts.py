@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from rsae.device import device
 from rsae.files import sha256
 from rsae.progress import progress
-from rsae.quick import quick
+from rsae.quick import computing, quick
 from rsae.receipts import opened
 from rsae.sources import host_files
 from rsae.tokenizers import load_tokenizer
@@ -184,17 +184,10 @@ class Host:
                 return self.bridge(clean.ids, return_type="logits")
 
 
-@contextmanager
-def _handing_on(blocks: list[Any], like: Any, resid: Tensor) -> Iterator[None]:
+def _handing_on(blocks: list[Any], like: Any, resid: Tensor) -> AbstractContextManager[None]:
     """While open, each of ``blocks`` returns ``resid``, in the form of ``like``, without computing."""
     output = (resid, *like[1:]) if isinstance(like, tuple) else resid
-    for block in blocks:  # past the bridge's own attribute access: an instance's entry hides the class's method
-        vars(block)["forward"] = lambda *args, **kwargs: output
-    try:
-        yield
-    finally:
-        for block in blocks:
-            del vars(block)["forward"]
+    return computing(dict.fromkeys(blocks, lambda *args, **kwargs: output))
 
 
 def _seen(x: Tensor, site: Site) -> Tensor:

@@ -1,7 +1,7 @@
 """A Hugging Face model's slower layers, computed faster while something is open."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,22 +12,24 @@ from rsae.products import affine, takes
 
 
 @contextmanager
-def quick(model: nn.Module) -> Iterator[None]:
-    """While open, linear layers of ``model`` go through :func:`affine`, and GPT-2's GELU is one operation, not seven.
-
-    Nothing is copied, and nothing stays behind. A layer that somebody has given a forward of its own keeps it, and one
-    that oneDNN does not take is left to torch. For inference: what trains should call :func:`affine` itself.
-    """
-    changed: list[nn.Module] = []
+def computing(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """While open, each module computes what it is given here; nothing stays behind."""
+    for module, forward in forwards.items():
+        vars(module)["forward"] = forward  # past attribute access: an instance's entry hides the class's method
     try:
-        for module in model.modules():
-            if (forward := _quick(module)) is not None:
-                vars(module)["forward"] = forward  # an instance's entry hides the class's method
-                changed.append(module)
         yield
     finally:
-        for module in changed:
+        for module in forwards:
             del vars(module)["forward"]
+
+
+def quick(model: nn.Module) -> AbstractContextManager[None]:
+    """While open, linear layers of ``model`` go through :func:`affine`, and GPT-2's GELU is one operation, not seven.
+
+    Nothing is copied. A layer that somebody has given a forward of its own keeps it, and one that oneDNN does not take
+    is left to torch. For inference: what trains should call :func:`affine` itself.
+    """
+    return computing({m: forward for m in model.modules() if (forward := _quick(m)) is not None})
 
 
 def _quick(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
