@@ -1,17 +1,18 @@
 """Peers whose packages do not go beside ours: each in an environment of its own, kept in the user's cache."""
 
-import os
 import subprocess
 import venv
 from collections.abc import Sequence
 from pathlib import Path
+
+from rsae.gates.kernels.native import cache_place
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def place(name: str) -> Path:
     """Where the environment of a peer is, or would be."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rsae" / name
+    return cache_place() / name
 
 
 def found(folder: Path, package: str, beside: Sequence[str] = ()) -> Path | None:

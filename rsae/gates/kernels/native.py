@@ -81,10 +81,14 @@ def _library(n_num: int, n_den: int) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
+def cache_place() -> Path:
+    """Below ``RSAE_CACHE``, else in the user's cache."""
+    return Path(os.environ.get("RSAE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rsae"
+
+
 def _cache() -> Path:
-    """Below ``RSAE_CACHE``, else the user's cache, else a folder of this process alone."""
-    base = os.environ.get("RSAE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "rsae"
+    """:func:`cache_place`, or a folder of this process alone where it cannot be written to."""
+    folder = cache_place()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
