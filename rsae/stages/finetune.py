@@ -27,8 +27,9 @@ def run(by: By = "token", **arm: Any) -> None:
 
 
 def run_all(wanted: Sequence[Mapping[str, Any]], by: By = "token") -> None:
-    """Train arms of one pair from one reading of its activations; each of ``wanted`` holds
-    the folders in :data:`SHARED` and what :func:`_train` takes.
+    """Train arms of one pair from one reading of its activations.
+
+    Each of ``wanted`` holds the folders in :data:`SHARED` and what :func:`_train` takes.
 
     Killed, the same call continues from what it left in the arms' folders of checkpoints. Started by torchrun, the
     processes divide each batch, or the SAE, as ``by`` says; the first of them writes.

@@ -91,10 +91,11 @@ def finetune(
                 checkpoint.save(run.state())
                 checkpoint.stopping = group.any(checkpoint.stopping)  # all leave, and after the first has saved
                 checkpoint.leave()
+    with forward(settings.precision, where.type):
+        library = "onednn" if products.takes(sae.W_enc) else "torch"
     group.give(sae)
     rational = any(isinstance(module, Rational) for module in sae.modules())
     gate_path = (kernels.path(where.type) if group.compiles else "tiled") if rational else "plain"
-    library = products.path(where.type) if group.compiles and settings.precision != "bf16" else "torch"
     return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path, library, run.parts, group.size, group.by)
 
 

@@ -29,7 +29,7 @@ class Alone:
 
     rank, size = 0, 1
     by: By | None = None
-    compiles = True  # whether a compiled gate, or oneDNN, may be used
+    compiles = True  # whether a compiled gate may be used
     halves = True  # whether a process that runs out of memory may go on with smaller parts by itself
 
     def take(self, sae: SAE) -> None:
