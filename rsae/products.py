@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from rsae.opaque import opaque
+
 
 def path(device: str = "cpu") -> str:
     """Which library multiplies fp32 matrices on a type of device: ``onednn`` or ``torch``, which is torch's choice.
@@ -51,21 +53,26 @@ class _Affine(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
         of_x, of_W, _ = ctx.needs_input_grad
         ctx.save_for_backward(x if of_W else None, W if of_x else None)
-        return _times_transposed(x, W.T, b)
+        return times_transposed(x, W.T, b)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         (x, W), of_b, rows = ctx.saved_tensors, ctx.needs_input_grad[2], g.reshape(-1, g.shape[-1])
         return (
-            None if W is None else _times_transposed(g, W),
-            None if x is None else _times_transposed(x.reshape(-1, x.shape[-1]).T, rows.T),
+            None if W is None else times_transposed(g, W, None),
+            None if x is None else times_transposed(x.reshape(-1, x.shape[-1]).T, rows.T, None),
             rows.sum(0) if of_b else None,
         )
 
 
-def _times_transposed(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
-    """X Wᵀ + b, by the operation that torch's compiler puts in the place of a linear layer."""
+def _like_times_transposed(x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
+    return x.new_empty(*x.shape[:-1], len(W))
+
+
+@opaque(_like_times_transposed)
+def times_transposed(x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
+    """X Wᵀ + b, by the operation that torch's compiler puts in the place of a linear layer whose weights are fixed."""
     b = None if b is None else b.contiguous()  # whose strides are not looked at
     return torch.ops.mkldnn._linear_pointwise(_dense(x), _dense(W), b, "none", [], "")
 

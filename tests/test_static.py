@@ -42,7 +42,7 @@ LAYERS = [
         "rsae.provenance",
         "rsae.checkpoint",
     ],
-    ["rsae.docstrings", "rsae.device", "rsae.precision", "rsae.products", "rsae.quick"],
+    ["rsae.docstrings", "rsae.device", "rsae.precision", "rsae.opaque", "rsae.products", "rsae.quick"],
     ["rsae.hub", "rsae.locks", "rsae.receipts", "rsae.registry", "rsae.sources", "rsae.texts", "rsae.config"],
     ["rsae.estimates"],
     ["rsae.rational"],

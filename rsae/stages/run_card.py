@@ -58,6 +58,7 @@ def run(
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "gate_paths": sorted({t["gate_path"] for t in trained}),
         "products": sorted({t["products"] for t in trained}),
+        "steps": sorted({t["step"] for t in trained}),
         "torch_threads": sorted({t["torch_threads"] for t in trained}),
         "tokens_trained": sorted({t["tokens_trained"] for t in trained}),
         "tokens_distinct": sorted({t["tokens_distinct"] for t in trained}),

@@ -19,7 +19,7 @@ from rsae.precision import forward, training
 from rsae.progress import progress
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.upgrade import objectives
+from rsae.upgrade import compiled, objectives
 from rsae.upgrade.parallel import ALONE, Alone, divided, number, whole
 
 CHECK_EVERY = 50  # steps between looks at the loss
@@ -49,6 +49,7 @@ class Outcome(NamedTuple):
     max_code: float
     gate_path: str  # see rsae.gates.kernels.path; plain where no gate is rational
     products: str  # see rsae.products.path
+    step: compiled.Path
     parts: int  # into which each batch was cut, for want of memory
     processes: int = 1
     by: str | None = None  # what the processes divided: token or feature
@@ -74,7 +75,8 @@ def finetune(
     each ends with the whole SAE; how many there are may differ between an interruption and what continues it.
 
     Raises:
-        ValueError: fewer rows than one batch, nothing to train, or the loss stops being finite.
+        ValueError: fewer rows than one batch, nothing to train, the loss stops being finite, or torch cannot compile
+            a step that is to be compiled.
     """
     if len(data) < settings.batch:
         raise ValueError(f"{len(data)} activations are fewer than one batch of {settings.batch}")
@@ -96,7 +98,18 @@ def finetune(
     group.give(sae)
     rational = any(isinstance(module, Rational) for module in sae.modules())
     gate_path = (kernels.path(where.type) if group.compiles else "tiled") if rational else "plain"
-    return Outcome(run.first, run.last, run.seconds, run.max_code, gate_path, library, run.parts, group.size, group.by)
+    return Outcome(
+        loss_first=run.first,
+        loss_last=run.last,
+        seconds=run.seconds,
+        max_code=run.max_code,
+        gate_path=gate_path,
+        products=library,
+        step=run.path,
+        parts=run.parts,
+        processes=group.size,
+        by=group.by,
+    )
 
 
 class _Run:
@@ -104,6 +117,9 @@ class _Run:
 
     def __init__(self, sae: SAE, settings: Settings, trains: tuple[str, ...], group: Alone) -> None:
         self.sae, self.settings, self.group = sae, settings, group
+        static = sae.refine is None and group.compiles  # the sizes of a refinement's systems depend on the data
+        self.path: compiled.Path = compiled.path(sae.W_enc.device.type, settings.steps, static)
+        self.loss = compiled.compiled(objectives.loss) if self.path == "compiled" else objectives.loss
         self.optimiser = torch.optim.Adam(_groups(sae, settings, trains), fused=True)
         decay = max(1, round(settings.decay_share * settings.steps))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -158,7 +174,7 @@ class _Run:
         found, mine = [], self.group.rows(x)
         for part in mine.split(-(-len(mine) // self.parts)):
             with forward(self.settings.precision, part.device.type):
-                loss, z = objectives.loss(self.sae, part, self.settings.objective, self.settings.l1_coefficient)
+                loss, z = self.loss(self.sae, part, self.settings.objective, self.settings.l1_coefficient)
             loss = loss * (len(part) / len(x))
             loss.backward()
             if look:

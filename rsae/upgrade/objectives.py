@@ -18,7 +18,7 @@ def squared_error(x: Float[Tensor, "n_tok d_in"], x_hat: Float[Tensor, "n_tok d_
 def loss(
     sae: SAE, x: Float[Tensor, "n_tok d_in"], objective: Objective, coefficient: float
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "n_tok d_sae"]]:
-    """Loss of a batch, and the gate's codes.
+    """Loss of a batch, and the gate's codes, through which no gradient flows.
 
     ``paper``: mean of ‖x - x̂‖² + λ‖z‖₁  [RSAE, Step 2]. It can be gamed by growing decoder rows.
     ``weighed``: the same with λ Σ_j |z_j| ‖W_dec,j‖, which cannot.
@@ -33,13 +33,13 @@ def loss(
     h = sae.preactivations(x)
     if objective == "error":
         z = sae.gate(h)
-        return squared_error(x, sae.decode(z if sae.refine is None else sae.refined(x, z), x)), z
+        return squared_error(x, sae.decode(z if sae.refine is None else sae.refined(x, z), x)), z.detach()
     z, price = _codes_and_price(sae, h, objective)
     total = squared_error(x, sae.decode(z, x)) + coefficient * price
     if sae.refine is not None:
         start = z if isinstance(_support_gate(sae.gate), TopK) else z.detach()
         total = total + squared_error(x, sae.decode(sae.refined(x, start), x))
-    return total, z
+    return total, z.detach()
 
 
 def _codes_and_price(sae: SAE, h: Tensor, objective: Objective) -> tuple[Tensor, Tensor | float]:

@@ -13,6 +13,7 @@ import torch
 os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported
 pytest.importorskip("triton", reason="Triton is not installed: pip install triton")
 
+from rsae.gates import kernels
 from rsae.gates.kernels import fused
 from rsae.gates.kernels.tiled import Shape
 
@@ -116,6 +117,15 @@ def test_bfloat16_in_and_out_is_computed_in_fp32(degree):
     assert is_rounding(ours.h, single.h)
     assert torch.equal(ours.coefficients, single.coefficients)
     assert torch.equal(ours.c_out, single.c_out)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (0, 7)])
+def test_torch_is_told_the_shapes_of_these_kernels_results(monkeypatch, size):
+    """By torch's own checks of an operation, for a step that is compiled."""
+    monkeypatch.setattr(kernels, "_implementation", lambda h: fused)
+    (h, g, price), s = draw(size), shape((3, 2), size[1], True)
+    torch.library.opcheck(torch.ops.rsae.rational.default, (h, *s))
+    torch.library.opcheck(torch.ops.rsae.rational_gradients.default, (g, price, h, *s))
 
 
 def test_the_same_bits_every_time():

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from rsae.gates.kernels import native, tiled
-from rsae.gates.kernels.tiled import Shape
+from rsae.gates.kernels.tiled import Gradients, Shape
+from rsae.opaque import opaque
 
 
 def path(device: str = "cpu") -> str:
@@ -54,6 +55,41 @@ def _implementation(h: Tensor) -> ModuleType:
     return native if name == "compiled" else tiled
 
 
+def _like_codes(h: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(h), h.new_empty(len(h), dtype=torch.float32)
+
+
+@opaque(_like_codes)
+def rational(
+    h: Tensor, num: Tensor, den: Tensor, inv_c_in: Tensor, c_out: Tensor, center: float, tail: bool
+) -> tuple[Tensor, Tensor]:
+    """See :func:`rsae.gates.kernels.tiled.forward`."""
+    return _implementation(h).forward(h, Shape(num, den, inv_c_in, c_out, center, tail))
+
+
+def _like_gradients(
+    g: Tensor, price: Tensor, h: Tensor, num: Tensor, den: Tensor, inv_c_in: Tensor, c_out: Tensor, *_: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    coefficients = torch.cat([num, den])
+    return torch.empty_like(h), torch.empty_like(coefficients), torch.empty_like(inv_c_in), torch.empty_like(c_out)
+
+
+@opaque(_like_gradients)
+def rational_gradients(
+    g: Tensor,
+    price: Tensor,
+    h: Tensor,
+    num: Tensor,
+    den: Tensor,
+    inv_c_in: Tensor,
+    c_out: Tensor,
+    center: float,
+    tail: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """See :func:`rsae.gates.kernels.tiled.backward`; a plain tuple, for an operation of torch knows no other."""
+    return tuple(_implementation(h).backward(g, price, h, Shape(num, den, inv_c_in, c_out, center, tail)))
+
+
 class RationalFunction(torch.autograd.Function):
     """(codes z, sum over features of |z|), from h and the fields of :class:`Shape`."""
 
@@ -70,12 +106,12 @@ class RationalFunction(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(h, num, den, inv_c_in, c_out)
         ctx.static = (center, tail)
-        return _implementation(h).forward(h, Shape(num, den, inv_c_in, c_out, center, tail))
+        return rational(h, num, den, inv_c_in, c_out, center, tail)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         h, *parameters = ctx.saved_tensors
-        found = _implementation(h).backward(*grads, h, Shape(*parameters, *ctx.static))
+        found = Gradients(*rational_gradients(*grads, h, *parameters, *ctx.static))
         n = len(parameters[0])
         coefficients = found.coefficients
         return found.h, coefficients[:n], coefficients[n:], found.inv_c_in, found.c_out, None, None

@@ -54,8 +54,8 @@ def backward(g: Tensor, price: Tensor, h: Tensor, shape: Shape) -> Gradients:
     coefficients = torch.empty(*grid, len(shape.num) + len(shape.den), device=h.device)
     scales = torch.empty(2, grid[0], d, device=h.device)
     _launch(_backward, grid, shape, h, g.contiguous(), price.contiguous(), dh, coefficients, *scales)
-    d_inv, d_out = scales.sum(1, dtype=torch.float64).float()
-    return Gradients(dh, coefficients.sum((0, 1), dtype=torch.float64).float(), d_inv, d_out)
+    of_scales = (part.sum(0, dtype=torch.float64).float() for part in scales)
+    return Gradients(dh, coefficients.sum((0, 1), dtype=torch.float64).float(), *of_scales)
 
 
 def _grid(n: int, d: int) -> tuple[int, int]:
