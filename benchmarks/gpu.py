@@ -1,11 +1,14 @@
 """The paper's shapes on one CUDA device, against ceilings that are measured on the same device in the same run."""
 
-import itertools
+import tempfile
 import time
 from collections.abc import Callable
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from benchmarks.gate import rational
 from benchmarks.step import ours
@@ -14,96 +17,193 @@ from rsae.gates import kernels
 from rsae.gates.base import Gate
 from rsae.gates.relu import ReLU
 from rsae.precision import training
-from rsae.upgrade.compiled import Path
+from rsae.shards import Block, Shards, write
+from rsae.shuffle import resident
+from rsae.upgrade import compiled
+from rsae.upgrade.finetune import Settings, finetune
 
-SHAPES = [(768, 24_576), (768, 16_384), (2304, 16_384), (2304, 65_536)]  # d_in, d_sae
-GATES: dict[str, Callable[[], Gate]] = {"rational": lambda: rational(DEGREE, 1), "relu": ReLU}
-BATCH, STEPS, DEGREE = 4096, 22_000, (9, 8)
+DEGREE, STEPS = (9, 8), 22_000  # of the paper's fine-tunes
+DTYPES: dict[Precision, torch.dtype] = {"tf32": torch.float32, "bf16": torch.bfloat16}
+CONTESTANTS: tuple[tuple[str, Callable[[], Gate], compiled.Path], ...] = (
+    ("rational", lambda: rational(DEGREE, 1), "eager"),
+    ("rational, compiled", lambda: rational(DEGREE, 1), "compiled"),
+    ("relu", ReLU, "eager"),
+)
 PASSES, ADAM = 5, 28  # over [batch, d_sae] by the gate; bytes that Adam moves per parameter
 WARM, ROUNDS = 3, 10
 
 
-def run() -> dict[str, Any]:
-    """Milliseconds by CUDA events, medians; ``not_run`` where there is no device."""
-    if not torch.cuda.is_available():
+class Sizes(NamedTuple):
+    """How large everything is; the paper's, but for a rehearsal."""
+
+    shapes: tuple[tuple[int, int], ...] = ((768, 24_576), (768, 16_384), (2304, 16_384), (2304, 65_536))  # d_in, d_sae
+    batch: int = 4096
+    copied: int = 1 << 28  # fp32 numbers whose copy shows the bandwidth
+    multiplied: int = 8192  # rows and columns of the product that shows the rate
+    trained: tuple[int, int] = (2304, 16_384)  # d_in, d_sae of whole fine-tunes
+    tokens: int = 1 << 18  # that they see, again and again; 1.2 GB
+    steps: int = 300
+    host: Gemma2Config = Gemma2Config()  # Gemma-2-2B's shape is the default
+    hosted: tuple[int, int] = (2304, 65_536)  # d_in, d_sae of the SAE beside the host
+
+
+FULL = Sizes()
+
+
+def run(device: str = "cuda", sizes: Sizes = FULL) -> dict[str, Any]:
+    """Milliseconds, medians; ``not_run`` where there is no device."""
+    if device == "cuda" and not torch.cuda.is_available():
         return {"not_run": "no CUDA device"}
+    where = torch.device(device)
     with training("tf32"):
-        ceilings = {"copy_gb_s": _copy(), **{f"matmul_{name}_tflops": _matmul(d) for name, d in DTYPES.items()}}
-        return {
-            "device": torch.cuda.get_device_name(),
-            "gate_path": kernels.path("cuda"),
-            "ceilings": ceilings,
-            "shapes": [_shape(d_in, d_sae, ceilings) for d_in, d_sae in SHAPES],
+        ceilings = {
+            "copy_gb_s": _copy(where, sizes.copied),
+            **{f"matmul_{name}_tflops": _matmul(where, dtype, sizes.multiplied) for name, dtype in DTYPES.items()},
         }
+        found = {
+            "device": torch.cuda.get_device_name() if device == "cuda" else device,
+            "gate_path": kernels.path(device),
+            "ceilings": ceilings,
+            "shapes": [_shape(where, *shape, sizes.batch, ceilings) for shape in sizes.shapes],
+        }
+    return found | {"fine_tunes": _fine_tunes(where, sizes), "beside_the_host": _beside(where, sizes)}
 
 
-DTYPES: dict[Precision, torch.dtype] = {"tf32": torch.float32, "bf16": torch.bfloat16}
-
-
-def _ms(function: Callable[[], Any]) -> float:
-    """Median of one call, warm."""
+def _ms(function: Callable[[], Any], where: torch.device) -> float:
+    """Median of one call, warm; by events of the device."""
     for _ in range(WARM):
         function()
     times = []
     for _ in range(ROUNDS):
-        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
+        if where.type == "cpu":
+            start = time.perf_counter()
+            function()
+            times.append(1e3 * (time.perf_counter() - start))
+            continue
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record()
         function()
-        stop.record()
+        last.record()
         torch.cuda.synchronize()
-        times.append(start.elapsed_time(stop))
+        times.append(first.elapsed_time(last))
     return sorted(times)[ROUNDS // 2]
 
 
-def _copy() -> float:
-    a = torch.empty(1 << 28, device="cuda")
+def _seconds(function: Callable[[], Any], where: torch.device) -> float:
+    """Of one call, until the device is through."""
+    start = time.perf_counter()
+    function()
+    if where.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _peak_gb(where: torch.device) -> float | None:
+    """Since it was asked last; None on a CPU."""
+    if where.type == "cpu":
+        return None
+    peak = torch.cuda.max_memory_allocated() / 1e9
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return peak
+
+
+def _copy(where: torch.device, n: int) -> float:
+    a = torch.empty(n, device=where)
     b = torch.empty_like(a)
-    return 2 * a.nbytes / _ms(lambda: b.copy_(a)) / 1e6
+    return 2 * a.nbytes / _ms(lambda: b.copy_(a), where) / 1e6
 
 
-def _matmul(dtype: torch.dtype) -> float:
-    a, b = (torch.randn(8192, 8192, device="cuda", dtype=dtype) for _ in range(2))
-    return 2 * 8192**3 / _ms(lambda: a @ b) / 1e9
+def _matmul(where: torch.device, dtype: torch.dtype, n: int) -> float:
+    a, b = (torch.randn(n, n, device=where, dtype=dtype) for _ in range(2))
+    return 2 * n**3 / _ms(lambda: a @ b, where) / 1e9
 
 
-def _shape(d_in: int, d_sae: int, ceilings: dict[str, float]) -> dict[str, Any]:
+def _shape(where: torch.device, d_in: int, d_sae: int, batch: int, ceilings: dict[str, float]) -> dict[str, Any]:
     """Gate and step at one shape: time, share of the floor, peak memory, and what 22,000 steps take."""
-    found: dict[str, Any] = {"d_in": d_in, "d_sae": d_sae, "batch": BATCH}
+    found: dict[str, Any] = {"d_in": d_in, "d_sae": d_sae, "batch": batch}
     for name, dtype in DTYPES.items():
-        size = BATCH * d_sae * dtype.itemsize
-        found[name] = _gate(d_sae, dtype, size, ceilings["copy_gb_s"])
+        size = batch * d_sae * dtype.itemsize
         floor = 1e3 * (
-            5 * 2 * BATCH * d_in * d_sae / (1e12 * ceilings[f"matmul_{name}_tflops"])
+            5 * 2 * batch * d_in * d_sae / (1e12 * ceilings[f"matmul_{name}_tflops"])
             + (PASSES * size + ADAM * 2 * d_in * d_sae) / (1e9 * ceilings["copy_gb_s"])
         )
-        for (gate_name, gate), path in itertools.product(GATES.items(), get_args(Path)):
-            torch.cuda.reset_peak_memory_stats()
-            fine_tune, x = ours(gate(), d_in, d_sae, BATCH, "cuda", name, path), torch.randn(BATCH, d_in, device="cuda")
-            start = time.monotonic()
-            fine_tune.advance(x)
-            torch.cuda.synchronize()
-            first, step = time.monotonic() - start, _ms(lambda f=fine_tune, x=x: f.advance(x))
-            found[name][f"{gate_name}_{path}"] = {
+        found[name] = {"floor_ms": floor, **_gate(where, (batch, d_sae), dtype, size, ceilings["copy_gb_s"])}
+        for what, gate, path in CONTESTANTS:
+            _peak_gb(where)
+            fine_tune = ours(gate(), d_in, d_sae, batch, where.type, name, path)
+            x = torch.randn(batch, d_in, device=where)
+            first = _seconds(lambda f=fine_tune, x=x: f.advance(x), where)
+            step = _ms(lambda f=fine_tune, x=x: f.advance(x), where)
+            del fine_tune
+            found[name][what] = {
+                "first_step_s": first,
                 "step_ms": step,
                 "step_over_floor": step / floor,
-                "peak_gb": torch.cuda.max_memory_allocated() / 1e9,
-                "first_step_s": first,
                 "22k_steps_s": first + STEPS * step / 1e3,
+                "peak_gb": _peak_gb(where),
             }
-            del fine_tune
-            torch.cuda.empty_cache()
-        found[name]["floor_ms"] = floor
     return found
 
 
-def _gate(d_sae: int, dtype: torch.dtype, size: int, copy_gb_s: float) -> dict[str, float]:
+def _gate(
+    where: torch.device, shape: tuple[int, int], dtype: torch.dtype, size: int, copy_gb_s: float
+) -> dict[str, float]:
     """Forward and backward, and what share of the copy's bandwidth its five passes get."""
-    h = torch.randn(BATCH, d_sae, device="cuda", dtype=dtype, requires_grad=True)
-    g, gate = torch.randn_like(h), rational(DEGREE, 1).cuda()
+    h = torch.randn(shape, device=where, dtype=dtype, requires_grad=True)
+    g, gate = torch.randn_like(h), rational(DEGREE, 1).to(where)
 
     def both(function: Any) -> None:
         h.grad = None
         function(h).backward(g)
 
-    ms, relu_ms = _ms(lambda: both(gate)), _ms(lambda: both(torch.relu))
+    ms, relu_ms = _ms(lambda: both(gate), where), _ms(lambda: both(torch.relu), where)
     return {"gate_ms": ms, "relu_ms": relu_ms, "gate_share_of_bandwidth": PASSES * size / ms / 1e6 / copy_gb_s}
+
+
+def _fine_tunes(where: torch.device, sizes: Sizes) -> dict[str, Any]:
+    """Whole fine-tunes as the product does them, in bf16, eager: seconds that 22,000 steps take by where the rows are.
+
+    Reading a pool is counted apart, for it is done once; at full size the one that shards pass through, 1 GiB, is
+    smaller than the data.
+    """
+    d_in, d_sae = sizes.trained
+    settings = Settings(sizes.steps, sizes.batch, 1e-5, 1e-6, 0.2, 0.1, precision="bf16", pool_gib=1)
+    found: dict[str, Any] = {"d_in": d_in, "d_sae": d_sae, "tokens": sizes.tokens, "steps": sizes.steps}
+    with tempfile.TemporaryDirectory() as name:
+        n = sizes.tokens
+        x = np.random.default_rng(0).standard_normal((n, d_in), np.float32).astype(np.float16)
+        block = Block(np.zeros(n, np.int32), np.arange(n, dtype=np.int32), x)
+        write(
+            Path(name, "shards"), [block], n_tok=n, n_shards=4, dtype="float16", hook="h", documents=["one"],
+            made_from={},
+        )  # fmt: skip
+        shards = Shards(Path(name, "shards"))
+        every = shards.n_tok * shards.row_bytes
+        places: dict[str, Callable[[], Any]] = {
+            "on the device": lambda: resident(shards, every, where),
+            "in main memory": lambda: resident(shards, every),
+            "in shards": lambda: shards,
+        }
+        for place, load in places.items():
+            start = time.perf_counter()
+            data = load()
+            read, sae = time.perf_counter() - start, ours(rational(DEGREE, 1), d_in, d_sae, sizes.batch, where.type).sae
+            finetune(sae, data, settings._replace(steps=WARM), 0)
+            took = _seconds(lambda data=data, sae=sae: finetune(sae, data, settings, 0), where)
+            found[place] = {"reading_s": read, "22k_steps_s": STEPS * took / sizes.steps}
+    return found
+
+
+def _beside(where: torch.device, sizes: Sizes) -> dict[str, Any]:
+    """Memory of one step of a wide SAE's fine-tune while the host, in fp32 and with random weights, is there too."""
+    _peak_gb(where)
+    with torch.device(where):
+        host = Gemma2ForCausalLM(sizes.host)
+    d_in, d_sae = sizes.hosted
+    fine_tune = ours(rational(DEGREE, 1), d_in, d_sae, sizes.batch, where.type, "bf16")
+    x = torch.randn(sizes.batch, d_in, device=where)
+    for _ in range(2):  # the first makes Adam's moments
+        fine_tune.advance(x)
+    parameters = sum(p.numel() for p in host.parameters())
+    return {"d_in": d_in, "d_sae": d_sae, "host_parameters": parameters, "peak_gb": _peak_gb(where)}

@@ -1,10 +1,13 @@
 """Batches from shards: every row once a pass, mixed, in bounded memory, and an order that follows from the step."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
 from rsae import shards as module
+from rsae import shuffle
 from rsae.shards import Block, Shards, write
 from rsae.shuffle import batches, resident
 
@@ -97,3 +100,54 @@ def test_what_fits_is_in_memory_and_permuted_as_a_whole(shards):
 def test_a_pool_that_holds_no_batch_is_refused(shards):
     with pytest.raises(ValueError, match="holds 64 rows, a batch or two row groups 500; enlarge the pool"):
         next(batches(shards, 500, 0, pool=2 * GROUP * 2 * D_IN))
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Stands for one, on which a batch arrives as it left."""
+    monkeypatch.setattr(shuffle, "_sent", lambda x, rows, device: x[rows])
+    return torch.device("cuda")
+
+
+@pytest.mark.parametrize("place", ["memory", "shards"])
+def test_a_thread_that_reads_ahead_for_a_gpu_changes_no_batch(shards, gpu, place):
+    data = shards if place == "shards" else resident(shards, pool=N * 2 * D_IN)
+    wanted = numbers(batches(data, BATCH, 3, 5, pool=POOL), 100)
+    np.testing.assert_array_equal(numbers(batches(data, BATCH, 3, 5, pool=POOL, device=gpu), 100), wanted)
+    with pytest.raises(ValueError, match="enlarge the pool"):
+        next(batches(shards, 500, 0, pool=2 * GROUP * 2 * D_IN, device=gpu))
+
+
+def test_the_thread_ends_with_the_stream(shards, gpu):
+    before = threading.active_count()
+    stream = batches(shards, BATCH, 3, pool=POOL, device=gpu)
+    next(stream)
+    assert threading.active_count() > before
+    del stream
+    assert threading.active_count() == before
+
+
+def test_rows_go_to_a_gpu_that_has_room_for_three_times_as_much(shards, monkeypatch):
+    """They hold N * 2 * D_IN bytes."""
+    sent, to = [], torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", lambda x, where: sent.append(where) or to(x, "cpu"))
+    for free, goes in ((3 * N * 2 * D_IN - 1, False), (3 * N * 2 * D_IN, True)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10 * free))
+        resident(shards, N * 2 * D_IN, torch.device("cuda"))
+        assert sent == ([torch.device("cuda")] if goes else [])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("place", ["memory", "gpu", "shards"])
+def test_a_gpu_gets_the_same_batches(shards, place):
+    gpu, data = torch.device("cuda"), resident(shards, pool=N * 2 * D_IN)
+    wanted = numbers(batches(data, BATCH, 3), 100)
+    assert isinstance(data, torch.Tensor)
+    if place == "shards":
+        wanted = numbers(batches(shards, BATCH, 3, pool=POOL), 100)
+    given = {"memory": data, "gpu": data.to(gpu), "shards": shards}[place]
+    stream = batches(given, BATCH, 3, pool=POOL, device=gpu)
+    found = torch.stack([next(stream) for _ in range(100)])
+    assert (found.device.type, found.dtype) == ("cuda", torch.float32)
+    found = found.cpu()
+    np.testing.assert_array_equal((found[..., 0] + 2048 * found[..., 1]).long().numpy(), wanted)

@@ -9,6 +9,7 @@ import torch
 
 from rsae.arms import Kind, arms
 from rsae.checkpoint import Checkpoint, until_done
+from rsae.device import device
 from rsae.estimates import GIB
 from rsae.files import digest, read_sealed, sealed, write_json
 from rsae.shards import Shards
@@ -56,7 +57,7 @@ class _Pair:
             raise ValueError(
                 f"{activations} has d_in={self.shards.d_in}, the SAE {teacher} has {self.teacher.d_in}; wrong hook?"
             )
-        self.data = resident(self.shards, pool_gib * GIB)
+        self.data = resident(self.shards, pool_gib * GIB, device())
         self.threshold = Threshold(self.teacher, threshold)
 
 

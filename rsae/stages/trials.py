@@ -8,6 +8,7 @@ import torch
 
 from rsae.arms import EVERYTHING
 from rsae.checkpoint import Checkpoint
+from rsae.device import device
 from rsae.estimates import GIB
 from rsae.sae import SAE
 from rsae.shards import Shards
@@ -26,7 +27,7 @@ class Trials:
     ) -> None:
         self.teacher = load(teacher)
         self.threshold = Threshold(self.teacher, threshold)
-        self.data = resident(Shards(activations), fixed["pool_gib"] * GIB)
+        self.data = resident(Shards(activations), fixed["pool_gib"] * GIB, device())
         self.held_out = list(chunks(Shards(tuning)))
         self.order_seed, self.fixed = order_seed, fixed
 
