@@ -6,11 +6,14 @@ alternating in one process, at the shape of GPT-2 small's public SAEs, beside th
 
 import argparse
 import datetime
+import functools
 import json
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from benchmarks.timing import Goal, alternate, row
 from rsae.gates.topk import TopK
@@ -37,18 +40,25 @@ def operations(d_in: int, d_sae: int, k: int) -> dict[str, float]:
     }
 
 
-def measure(d_in: int, d_sae: int, k: int, n_tok: int, runs: int) -> list[dict]:
-    """Seconds of each and their ratios, as lines of the table."""
+def contestants(
+    d_in: int, d_sae: int, k: int, n_tok: int, device: torch.device | None = None
+) -> dict[str, Callable[[], Tensor]]:
+    """What encodes ``n_tok`` tokens, by name."""
     g = torch.Generator().manual_seed(0)
     W_dec = torch.nn.functional.normalize(torch.randn(d_sae, d_in, generator=g), dim=1)
-    teacher = SAE(W_dec.T.contiguous(), torch.zeros(d_sae), W_dec, torch.zeros(d_in), TopK(k))
+    teacher = SAE(W_dec.T.contiguous(), torch.zeros(d_sae), W_dec, torch.zeros(d_in), TopK(k)).to(device)
     refined = teacher.with_refinement(Resolvent(torch.zeros(d_sae)))
     pruned = teacher.with_gate(TopK(round(PROPOSED * k))).with_refinement(Resolvent(torch.zeros(d_sae), cut=0.0))
-    x = torch.randn(n_tok, d_in, generator=g)
-    settle(pruned, [x], k)
-    saes = {"teacher": teacher, "resolvent": refined, "pruned": pruned}
+    pruned, x = pruned.to(device), torch.randn(n_tok, d_in, generator=g).to(device)
+    settle(pruned, [x], float(k))
+    saes = {"teacher": teacher, "resolvent": refined.to(device), "pruned": pruned}
+    return {name: functools.partial(sae.encode, x) for name, sae in saes.items()}
+
+
+def measure(d_in: int, d_sae: int, k: int, n_tok: int, runs: int) -> list[dict]:
+    """Seconds of each and their ratios, as lines of the table."""
     with torch.no_grad():
-        seconds = alternate({name: (lambda sae=sae: sae.encode(x)) for name, sae in saes.items()}, runs)
+        seconds = alternate(contestants(d_in, d_sae, k, n_tok), runs)
     return [
         row(f"encode, {name} against its TopK teacher", seconds, name, "teacher", Goal(2.0, False))
         for name in ("resolvent", "pruned")
@@ -71,7 +81,6 @@ def main() -> None:
         "shape": {"d_in": a.d_in, "d_sae": a.d_sae, "k": a.k, "n_tok": a.n_tok},
         "operations_per_token": operations(a.d_in, a.d_sae, a.k),
         "cpu_one_thread": measure(a.d_in, a.d_sae, a.k, a.n_tok, a.runs),
-        "gpu": "not run",
         "date": datetime.date.today().isoformat(),
         "machine": platform.platform(terse=True),
         "torch": torch.__version__,

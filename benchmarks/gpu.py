@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
+from benchmarks.encode import contestants
 from benchmarks.gate import rational
 from benchmarks.step import ours
 from rsae.arms import Precision
@@ -45,6 +46,7 @@ class Sizes(NamedTuple):
     steps: int = 300
     host: Gemma2Config = Gemma2Config()  # Gemma-2-2B's shape is the default
     hosted: tuple[int, int] = (2304, 65_536)  # d_in, d_sae of the SAE beside the host
+    encoded: tuple[int, int, int] = (768, 24_576, 32)  # d_in, d_sae, k
 
 
 FULL = Sizes()
@@ -66,7 +68,11 @@ def run(device: str = "cuda", sizes: Sizes = FULL) -> dict[str, Any]:
             "ceilings": ceilings,
             "shapes": [_shape(where, *shape, sizes.batch, ceilings) for shape in sizes.shapes],
         }
-    return found | {"fine_tunes": _fine_tunes(where, sizes), "beside_the_host": _beside(where, sizes)}
+    return found | {
+        "encode": _encode(where, *sizes.encoded, sizes.batch),
+        "fine_tunes": _fine_tunes(where, sizes),
+        "beside_the_host": _beside(where, sizes),
+    }
 
 
 def _ms(function: Callable[[], Any], where: torch.device) -> float:
@@ -159,6 +165,14 @@ def _gate(
 
     ms, relu_ms = _ms(lambda: both(gate), where), _ms(lambda: both(torch.relu), where)
     return {"gate_ms": ms, "relu_ms": relu_ms, "gate_share_of_bandwidth": PASSES * size / ms / 1e6 / copy_gb_s}
+
+
+def _encode(where: torch.device, d_in: int, d_sae: int, k: int, n_tok: int) -> dict[str, Any]:
+    """A TopK teacher, its resolvent and its pruned resolvent, in fp32; and how many times the teacher's time."""
+    with torch.no_grad():
+        ms = {name: _ms(run, where) for name, run in contestants(d_in, d_sae, k, n_tok, where).items()}
+    ratios = {f"{name}_over_teacher": ms[name] / ms["teacher"] for name in ms if name != "teacher"}
+    return {"d_in": d_in, "d_sae": d_sae, "k": k, "n_tok": n_tok, **{f"{n}_ms": v for n, v in ms.items()}, **ratios}
 
 
 def _fine_tunes(where: torch.device, sizes: Sizes) -> dict[str, Any]:

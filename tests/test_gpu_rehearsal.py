@@ -15,7 +15,7 @@ HOST = Gemma2Config(
 )  # fmt: skip
 SMALL = gpu.Sizes(
     shapes=((8, 32),), batch=16, copied=1 << 10, multiplied=32, trained=(8, 32), tokens=100, steps=20, host=HOST,
-    hosted=(8, 64),
+    hosted=(8, 64), encoded=(8, 32, 4),
 )  # fmt: skip
 
 
@@ -43,6 +43,8 @@ def test_it_measures_everything(monkeypatch):
         assert shape[precision]["relu"]["step_over_floor"] == pytest.approx(
             shape[precision]["relu"]["step_ms"] / shape[precision]["floor_ms"]
         )
+    encode = found["encode"]
+    assert encode["resolvent_over_teacher"] == pytest.approx(encode["resolvent_ms"] / encode["teacher_ms"])
     assert {"on the device", "in main memory", "in shards"} < set(found["fine_tunes"])
     # by hand: embedding 50 x 8; of the layer q and o 8 x 8, k and v 8 x 4, mlp 3 x 8 x 16, four norms; a last norm
     assert found["beside_the_host"]["host_parameters"] == 400 + 2 * 64 + 2 * 32 + 384 + 4 * 8 + 8
