@@ -1,5 +1,7 @@
 """The paper's shapes on one CUDA device, against ceilings that are measured on the same device in the same run."""
 
+import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,14 +16,14 @@ from benchmarks.encode import contestants
 from benchmarks.gate import rational
 from benchmarks.step import ours
 from rsae.arms import Precision
+from rsae.estimates import GIB
 from rsae.gates import kernels
 from rsae.gates.base import Gate
 from rsae.gates.relu import ReLU
 from rsae.precision import training
 from rsae.shards import Block, Shards, write
-from rsae.shuffle import resident
+from rsae.shuffle import batches, resident
 from rsae.upgrade import compiled
-from rsae.upgrade.finetune import Settings, finetune
 
 DEGREE, STEPS = (9, 8), 22_000  # of the paper's fine-tunes
 DTYPES: dict[Precision, torch.dtype] = {"tf32": torch.float32, "bf16": torch.bfloat16}
@@ -57,22 +59,30 @@ def run(device: str = "cuda", sizes: Sizes = FULL) -> dict[str, Any]:
     if device == "cuda" and not torch.cuda.is_available():
         return {"not_run": "no CUDA device"}
     where = torch.device(device)
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    found: dict[str, Any] = {"device": name, "gate_path": kernels.path(device)}
     with training("tf32"):
-        ceilings = {
-            "copy_gb_s": _copy(where, sizes.copied),
-            **{f"matmul_{name}_tflops": _matmul(where, dtype, sizes.multiplied) for name, dtype in DTYPES.items()},
-        }
-        found = {
-            "device": torch.cuda.get_device_name() if device == "cuda" else device,
-            "gate_path": kernels.path(device),
-            "ceilings": ceilings,
-            "shapes": [_shape(where, *shape, sizes.batch, ceilings) for shape in sizes.shapes],
-        }
-    return found | {
-        "encode": _encode(where, *sizes.encoded, sizes.batch),
-        "fine_tunes": _fine_tunes(where, sizes),
-        "beside_the_host": _beside(where, sizes),
-    }
+        found["ceilings"] = ceilings = _ceilings(where, sizes)
+        found["shapes"] = [_kept(lambda s=shape: _shape(where, *s, sizes.batch, ceilings)) for shape in sizes.shapes]
+        found["fine_tunes"] = _kept(lambda: _fine_tunes(where, sizes))
+        found["beside_the_host"] = _kept(lambda: _beside(where, sizes))
+    found["encode"] = _kept(lambda: _encode(where, *sizes.encoded, sizes.batch))
+    return found
+
+
+def _kept(part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a part found, said at once: a lent device may be gone before all are through. Or that memory was short."""
+    try:
+        found = part()
+    except torch.OutOfMemoryError as error:
+        found = {"out_of_memory": str(error)}
+    print(json.dumps(found), file=sys.stderr, flush=True)
+    return found
+
+
+def _ceilings(where: torch.device, sizes: Sizes) -> dict[str, float]:
+    rates = {f"matmul_{name}_tflops": _matmul(where, dtype, sizes.multiplied) for name, dtype in DTYPES.items()}
+    return {"copy_gb_s": _copy(where, sizes.copied), **rates}
 
 
 def _ms(function: Callable[[], Any], where: torch.device) -> float:
@@ -176,14 +186,14 @@ def _encode(where: torch.device, d_in: int, d_sae: int, k: int, n_tok: int) -> d
 
 
 def _fine_tunes(where: torch.device, sizes: Sizes) -> dict[str, Any]:
-    """Whole fine-tunes as the product does them, in bf16, eager: seconds that 22,000 steps take by where the rows are.
+    """What 22,000 steps of the product's take with their batches, by where the rows are; in bf16.
 
     Reading a pool is counted apart, for it is done once; at full size the one that shards pass through, 1 GiB, is
     smaller than the data.
     """
     d_in, d_sae = sizes.trained
-    settings = Settings(sizes.steps, sizes.batch, 1e-5, 1e-6, 0.2, 0.1, precision="bf16", pool_gib=1)
-    found: dict[str, Any] = {"d_in": d_in, "d_sae": d_sae, "tokens": sizes.tokens, "steps": sizes.steps}
+    path = compiled.path(where.type, STEPS)
+    found: dict[str, Any] = {"d_in": d_in, "d_sae": d_sae, "tokens": sizes.tokens, "steps": sizes.steps, "path": path}
     with tempfile.TemporaryDirectory() as name:
         n = sizes.tokens
         x = np.random.default_rng(0).standard_normal((n, d_in), np.float32).astype(np.float16)
@@ -195,16 +205,23 @@ def _fine_tunes(where: torch.device, sizes: Sizes) -> dict[str, Any]:
         shards = Shards(Path(name, "shards"))
         every = shards.n_tok * shards.row_bytes
         places: dict[str, Callable[[], Any]] = {
-            "on the device": lambda: resident(shards, every, where),
             "in main memory": lambda: resident(shards, every),
+            "on the device": lambda: resident(shards, every, where),
             "in shards": lambda: shards,
         }
+        places["in main memory"]()  # every shard's sha256 is verified at its first reading
         for place, load in places.items():
             start = time.perf_counter()
             data = load()
-            read, sae = time.perf_counter() - start, ours(rational(DEGREE, 1), d_in, d_sae, sizes.batch, where.type).sae
-            finetune(sae, data, settings._replace(steps=WARM), 0)
-            took = _seconds(lambda data=data, sae=sae: finetune(sae, data, settings, 0), where)
+            read, run = time.perf_counter() - start, ours(rational(DEGREE, 1), d_in, d_sae, 1, where.type, "bf16", path)
+            stream = batches(data, sizes.batch, 0, pool=GIB, device=where)
+
+            def steps(n: int, run: Any = run, stream: Any = stream) -> None:
+                for _ in range(n):
+                    run.advance(next(stream))
+
+            steps(WARM)
+            took = _seconds(lambda steps=steps: steps(sizes.steps), where)
             found[place] = {"reading_s": read, "22k_steps_s": STEPS * took / sizes.steps}
     return found
 
@@ -215,7 +232,8 @@ def _beside(where: torch.device, sizes: Sizes) -> dict[str, Any]:
     with torch.device(where):
         host = Gemma2ForCausalLM(sizes.host)
     d_in, d_sae = sizes.hosted
-    fine_tune = ours(rational(DEGREE, 1), d_in, d_sae, sizes.batch, where.type, "bf16")
+    path = compiled.path(where.type, STEPS)
+    fine_tune = ours(rational(DEGREE, 1), d_in, d_sae, sizes.batch, where.type, "bf16", path)
     x = torch.randn(sizes.batch, d_in, device=where)
     for _ in range(2):  # the first makes Adam's moments
         fine_tune.advance(x)

@@ -3,6 +3,7 @@
 import copy
 from contextlib import nullcontext
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -12,10 +13,11 @@ from benchmarks.gate import rational
 from benchmarks.timing import Goal, alternate, row
 from rsae.arms import EVERYTHING, Precision
 from rsae.gates.base import Gate
+from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
+from rsae.gates.topk import TopK
 from rsae.sae import SAE
-from rsae.upgrade import objectives
-from rsae.upgrade.compiled import Path, compiled
+from rsae.upgrade.compiled import Path
 from rsae.upgrade.finetune import Settings, _Run
 from rsae.upgrade.parallel import ALONE
 
@@ -32,16 +34,12 @@ def ours(
     precision: Precision = "fp32",
     path: Path = "eager",
 ) -> _Run:
-    """A fine-tune of a random SAE, with whatever the product does in a step.
-
-    A compiled one has its shape compiled at its first step, and once more after another such fine-tune was made.
-    """
+    """A fine-tune of a random SAE, with whatever the product does in a step; the first compiles a compiled one."""
     W_dec = torch.nn.functional.normalize(torch.randn(d_sae, d_in), dim=1)
     sae = SAE(W_dec.T.contiguous(), torch.zeros(d_sae), W_dec, torch.zeros(d_in), gate).to(device)
     settings = Settings(10**9, batch, lr=1e-5, slow_lr=1e-6, decay_share=0.2, l1_coefficient=0.1, precision=precision)
-    fine_tune = _Run(sae, settings, EVERYTHING, ALONE)
-    fine_tune.loss = compiled(objectives.loss) if path == "compiled" else objectives.loss
-    return fine_tune
+    with mock.patch.dict("os.environ", RSAE_STEP=path):
+        return _Run(sae, settings, EVERYTHING, ALONE)
 
 
 def _sae_lens(batch: int) -> Any:
@@ -62,7 +60,8 @@ def run() -> list[dict]:
     """Batches are in memory: reading them is measured by itself."""
     torch.manual_seed(0)
     x = torch.randn(BATCH, D_IN)
-    gates = {f"rational {degree}": rational(degree, 1) for degree in ((3, 2), (9, 8))} | {"relu": ReLU()}
+    gates: dict[str, Gate] = {f"rational {degree}": rational(degree, 1) for degree in ((3, 2), (9, 8))}
+    gates |= {"relu": ReLU(), "jumprelu": JumpReLU(torch.full((D_SAE,), 0.1)), "topk": TopK(32)}
     runs = {name: ours(gate) for name, gate in gates.items()}
     runs |= {f"{name}, compiled": ours(copy.deepcopy(gate), path="compiled") for name, gate in gates.items()}
     trainer, python = _sae_lens(BATCH), environment.found(environment.place(NAME), PACKAGE)
@@ -81,8 +80,7 @@ def run() -> list[dict]:
         row("step, (9, 8) against sae_lens's relu step", seconds, mine, SAE_LENS, Goal(0.75, False)),
         row("step, (3, 2) against our own relu step", seconds, "rational (3, 2)", "relu"),
         row("step, relu, ours against sae_lens's", seconds, "relu", SAE_LENS),
-        row("step, (9, 8), compiled against eager", seconds, f"{mine}, compiled", mine),
-        row("step, relu, compiled against eager", seconds, "relu, compiled", "relu"),
+        *(row(f"step, {name}, compiled against eager", seconds, f"{name}, compiled", name) for name in gates),
     ]
     what = f"step, (9, 8) against {NAME}'s relu step"
     if step is None:

@@ -10,6 +10,16 @@ LOGITS = 4 << 30  # bytes: four batches of logits, each at most 1 GiB (see rsae.
 ROWS = 32  # of the host's context in one forward pass
 
 
+def weights(d_in: int, d_sae: int) -> int:
+    """Numbers in one SAE."""
+    return d_sae * (2 * d_in + 1) + d_in
+
+
+def training(d_in: int, d_sae: int, batch: int) -> int:
+    """Bytes of device memory of a fine-tune: weights, gradients, two moments; and one batch."""
+    return FP32 * (4 * weights(d_in, d_sae) + ALIVE * batch * d_sae)
+
+
 class Shape(NamedTuple):
     """One pair."""
 
@@ -30,7 +40,7 @@ class Shape(NamedTuple):
     @property
     def weights(self) -> int:
         """Numbers in one SAE."""
-        return self.d_sae * (2 * self.d_in + 1) + self.d_in
+        return weights(self.d_in, self.d_sae)
 
     @property
     def activations(self) -> int:
@@ -54,8 +64,8 @@ class Shape(NamedTuple):
 
     @property
     def training(self) -> int:
-        """Bytes of device memory of a fine-tune: weights, gradients, two moments; and one batch."""
-        return FP32 * (4 * self.weights + ALIVE * self.batch * self.d_sae)
+        """Bytes of device memory of a fine-tune."""
+        return training(self.d_in, self.d_sae, self.batch)
 
     @property
     def evaluating(self) -> int:

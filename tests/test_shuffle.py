@@ -97,6 +97,12 @@ def test_what_fits_is_in_memory_and_permuted_as_a_whole(shards):
     np.testing.assert_array_equal(np.sort(found), np.arange(N))
 
 
+def test_rows_that_carry_a_gradient_are_drawn_without_it(shards):
+    data = shards.load().x.astype(np.float32)
+    stream = batches(torch.from_numpy(data).requires_grad_(), BATCH, 3)
+    assert not next(stream).requires_grad
+
+
 def test_a_pool_that_holds_no_batch_is_refused(shards):
     with pytest.raises(ValueError, match="holds 64 rows, a batch or two row groups 500; enlarge the pool"):
         next(batches(shards, 500, 0, pool=2 * GROUP * 2 * D_IN))
@@ -104,8 +110,10 @@ def test_a_pool_that_holds_no_batch_is_refused(shards):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """Stands for one, on which a batch arrives as it left."""
-    monkeypatch.setattr(shuffle, "_sent", lambda x, rows, device: x[rows])
+    """Stands for one, on which a batch arrives as it left; where it is taken from is not pinned."""
+    to = torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", lambda x, where, **kwargs: to(x, "cpu"))
+    monkeypatch.setattr(shuffle, "_taken", lambda x, rows, pinned=False: x[rows])
     return torch.device("cuda")
 
 
@@ -127,13 +135,13 @@ def test_the_thread_ends_with_the_stream(shards, gpu):
     assert threading.active_count() == before
 
 
-def test_rows_go_to_a_gpu_that_has_room_for_three_times_as_much(shards, monkeypatch):
-    """They hold N * 2 * D_IN bytes."""
+def test_rows_go_to_a_gpu_that_has_room_for_them_beside_a_fine_tune(shards, monkeypatch):
+    """They hold N * 2 * D_IN bytes, and what it needs is counted twice."""
     sent, to = [], torch.Tensor.to
     monkeypatch.setattr(torch.Tensor, "to", lambda x, where: sent.append(where) or to(x, "cpu"))
-    for free, goes in ((3 * N * 2 * D_IN - 1, False), (3 * N * 2 * D_IN, True)):
+    for free, goes in ((2 * 500 + N * 2 * D_IN - 1, False), (2 * 500 + N * 2 * D_IN, True)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10 * free))
-        resident(shards, N * 2 * D_IN, torch.device("cuda"))
+        resident(shards, N * 2 * D_IN, torch.device("cuda"), needed=500)
         assert sent == ([torch.device("cuda")] if goes else [])
 
 

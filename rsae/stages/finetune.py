@@ -10,7 +10,7 @@ import torch
 from rsae.arms import Kind, arms
 from rsae.checkpoint import Checkpoint, until_done
 from rsae.device import device
-from rsae.estimates import GIB
+from rsae.estimates import GIB, training
 from rsae.files import digest, read_sealed, sealed, write_json
 from rsae.shards import Shards
 from rsae.shuffle import resident
@@ -39,7 +39,7 @@ def run_all(wanted: Sequence[Mapping[str, Any]], by: By = "token") -> None:
         ValueError: the activations are of another width than the teacher.
     """
     set_up_torch()
-    pair = _Pair(**{name: wanted[0][name] for name in SHARED}, pool_gib=wanted[0]["pool_gib"])
+    pair = _Pair(**{name: wanted[0][name] for name in (*SHARED, "pool_gib", "batch")})
     with joined(by) as group, ExitStack() as stack:
         # until every arm and seed is written, a kill makes Snakemake delete those that were
         for arm in wanted if group.rank == 0 else []:
@@ -51,13 +51,14 @@ def run_all(wanted: Sequence[Mapping[str, Any]], by: By = "token") -> None:
 class _Pair:
     """What the arms of a pair have in common. Activations are read once where the pool holds them."""
 
-    def __init__(self, teacher: Path, activations: Path, threshold: Path, pool_gib: int) -> None:
+    def __init__(self, teacher: Path, activations: Path, threshold: Path, pool_gib: int, batch: int) -> None:
         self.teacher, self.shards = load(teacher), Shards(activations)
         if self.shards.d_in != self.teacher.d_in:
             raise ValueError(
                 f"{activations} has d_in={self.shards.d_in}, the SAE {teacher} has {self.teacher.d_in}; wrong hook?"
             )
-        self.data = resident(self.shards, pool_gib * GIB, device())
+        needed = training(self.teacher.d_in, self.teacher.d_sae, batch)
+        self.data = resident(self.shards, pool_gib * GIB, device(), needed)
         self.threshold = Threshold(self.teacher, threshold)
 
 

@@ -9,7 +9,7 @@ import torch
 from rsae.arms import EVERYTHING
 from rsae.checkpoint import Checkpoint
 from rsae.device import device
-from rsae.estimates import GIB
+from rsae.estimates import GIB, training
 from rsae.sae import SAE
 from rsae.shards import Shards
 from rsae.shuffle import resident
@@ -27,7 +27,8 @@ class Trials:
     ) -> None:
         self.teacher = load(teacher)
         self.threshold = Threshold(self.teacher, threshold)
-        self.data = resident(Shards(activations), fixed["pool_gib"] * GIB, device())
+        needed = training(self.teacher.d_in, self.teacher.d_sae, fixed["batch"])
+        self.data = resident(Shards(activations), fixed["pool_gib"] * GIB, device(), needed)
         self.held_out = list(chunks(Shards(tuning)))
         self.order_seed, self.fixed = order_seed, fixed
 

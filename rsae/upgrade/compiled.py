@@ -5,17 +5,14 @@ Gates' kernels and a CPU's products are called as they are (:mod:`rsae.opaque`);
 
 import importlib.util
 import os
-from collections.abc import Callable
+import types
 from typing import Any, Literal, get_args
 
 import torch
 
 from rsae import products
-from rsae.files import short
-from rsae.gates.kernels import native
 
 Path = Literal["compiled", "eager"]
-CACHE = "TORCHINDUCTOR_CACHE_DIR"  # torch sets it itself where nobody has
 LONG = 10_000  # steps over which a GPU is expected to win back the half minute of a compilation
 
 
@@ -36,27 +33,32 @@ def path(device: str, steps: int, static: bool = True) -> Path:
     return "compiled" if static and (wanted == "compiled" or (not wanted and pays)) else "eager"
 
 
-def compiled(loss: Callable[..., Any]) -> Callable[..., Any]:
-    """``loss``, compiled at its first call for the shapes that it meets; what was compiled before is forgotten.
+def insisted() -> bool:
+    """Whether somebody asked for a compiled step, and would not want another one instead."""
+    return os.environ.get("RSAE_STEP") == "compiled"
 
-    A call raises ValueError where torch cannot compile.
+
+def compiled(loss: types.FunctionType) -> Any:
+    """``loss``, compiled as one graph for each shape that it meets, its gradient at the first call of that.
+
+    Both calls raise what :func:`failed` knows where torch cannot.
     """
-    from torch._dynamo.exc import TorchDynamoException  # slow to import, and wanted by few
-    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
-
-    if os.environ.get(CACHE, default_cache_dir()) == default_cache_dir():  # below /tmp, which a container forgets
-        os.environ[CACHE] = str(native.cache() / "inductor")
-    print("the step of this fine-tune is compiled; the first one takes its time", flush=True)
-    torch.compiler.reset()  # torch gives up after eight versions of a function, and several arms may share a process
     torch.compiler.assume_constant_result(products.path)  # it asks C++ what the processor is
-    graph = torch.compile(loss, dynamic=False)
+    # of a code object of its own: torch counts a function's versions by it, and several arms may share a process
+    code, name = loss.__code__.replace(), loss.__name__
+    own = types.FunctionType(code, loss.__globals__, name, loss.__defaults__, loss.__closure__)
+    return torch.compile(own, dynamic=False, fullgraph=True)
 
-    def call(*args: Any) -> Any:
-        try:
-            return graph(*args)
-        except TorchDynamoException as failure:
-            raise ValueError(
-                f"torch cannot compile this fine-tune's step; set RSAE_STEP=eager to do without: {short(failure)}"
-            ) from failure
 
-    return call
+def failed(error: BaseException) -> bool:
+    """Whether torch's compiler could not make a graph or code of it."""
+    from torch._dynamo.exc import TorchDynamoException  # slow to import, and wanted by few
+
+    return isinstance(error, TorchDynamoException)
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether that is the reason; the compiler, which tries kernels, hides it in an error of its own."""
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = getattr(error, "inner_exception", None) or error.__cause__ or error.__context__
+    return error is not None

@@ -13,6 +13,7 @@ from rsae import products, shuffle
 from rsae.arms import EVERYTHING, Objective, Precision
 from rsae.checkpoint import Checkpoint
 from rsae.estimates import GIB
+from rsae.files import short
 from rsae.gates import kernels
 from rsae.gates.rational import Rational
 from rsae.precision import forward, training
@@ -76,7 +77,7 @@ def finetune(
 
     Raises:
         ValueError: fewer rows than one batch, nothing to train, the loss stops being finite, or torch cannot compile
-            a step that is to be compiled.
+            a step and ``RSAE_STEP`` insists on it.
     """
     if len(data) < settings.batch:
         raise ValueError(f"{len(data)} activations are fewer than one batch of {settings.batch}")
@@ -151,24 +152,38 @@ class _Run:
         """Leave the gradients of the batch's loss; where it is looked at, (share of the loss, largest code) per part.
 
         Where memory is short the batch is halved until it fits, from then on: a loss is a mean over tokens, so
-        the parts' gradients add up to the whole's.
+        the parts' gradients add up to the whole's. A step that cannot be compiled goes on without.
 
         Raises:
-            ValueError: not even one token fits.
+            ValueError: not even one token fits; or a step cannot be compiled, and somebody insists on it.
         """
         while True:
             self.optimiser.zero_grad(set_to_none=True)
             try:
                 return self._accumulate(x, look)
-            except torch.OutOfMemoryError:
-                if not self.group.halves:
+            except RuntimeError as error:
+                if compiled.out_of_memory(error) and self.group.halves:
+                    self._halve(len(x))
+                elif self.path == "compiled" and compiled.failed(error):
+                    self._go_eager(error)
+                else:
                     raise
-                if self.parts >= len(x):
-                    raise ValueError(
-                        "not enough memory for the fine-tune of one token; take a larger machine"
-                    ) from None
-                self.parts *= 2
-                print(f"out of memory at step {self.step}: each batch now comes in {self.parts} parts", flush=True)
+
+    def _halve(self, n_tok: int) -> None:
+        if self.parts >= n_tok:
+            raise ValueError("not enough memory for the fine-tune of one token; take a larger machine") from None
+        self.parts *= 2
+        print(f"out of memory at step {self.step}: each batch now comes in {self.parts} parts", flush=True)
+        if self.path == "compiled":
+            self.loss = compiled.compiled(objectives.loss)  # two shapes at most, and not those of before
+
+    def _go_eager(self, error: RuntimeError) -> None:
+        reason = str(error).partition("\n\n")[0]  # what follows is for developers of torch
+        said = f"torch cannot compile this fine-tune's step: {short(ValueError(reason))}"
+        if compiled.insisted():
+            raise ValueError(f"{said}; set RSAE_STEP=eager to do without") from error
+        print(f"{said}; it goes on without", flush=True)
+        self.path, self.loss = "eager", objectives.loss
 
     def _accumulate(self, x: Tensor, look: bool) -> list[tuple[float, float]]:
         found, mine = [], self.group.rows(x)

@@ -8,9 +8,12 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch._dynamo.utils import counters
+from torch._inductor import config
+from torch._inductor.graph import GraphLowering
 
 from rsae.checkpoint import Checkpoint
 from rsae.device import device
@@ -18,7 +21,7 @@ from rsae.gates.topk import TopK
 from rsae.refine.resolvent import Resolvent
 from rsae.sae import SAE
 from rsae.stages.common import set_up_torch
-from rsae.upgrade import objectives
+from rsae.upgrade import compiled
 from rsae.upgrade.finetune import Outcome, finetune
 from tests.upgrade.parallel_worker import D_IN, D_SAE, DATA, SETTINGS, gates
 
@@ -102,25 +105,59 @@ def continued(folder: Path) -> dict[str, Any]:
 
 
 def halved() -> dict[str, Any]:
-    """Parts of a batch of 50 that hold 20 tokens at most: two of 13 and two of 12, each a shape of its own."""
+    """Parts of a batch of 50 that hold 20 tokens at most: three of 13 and one of 11, each a shape of its own."""
     whole, _ = trained("compiled", "rational", "paper", "fp32")
-    loss = objectives.loss
+    graph_of = compiled.compiled
 
-    def limited(sae: SAE, x: torch.Tensor, *rest: Any) -> Any:
-        if len(x) > 20:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return loss(sae, x, *rest)
+    def limited(loss: Any) -> Any:
+        graph = graph_of(loss)
 
-    objectives.loss = limited
-    sae, outcome = trained("compiled", "rational", "paper", "fp32")
-    objectives.loss = loss
-    return {"parts": outcome.parts, "step": outcome.step, "distance": distance(sae, whole)}
+        def call(sae: SAE, x: torch.Tensor, *rest: Any) -> Any:
+            if len(x) > 20:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return graph(sae, x, *rest)
+
+        return call
+
+    with mock.patch.object(compiled, "compiled", limited):
+        counters.clear()
+        sae, outcome = trained("compiled", "rational", "paper", "fp32")
+    distances = {"distance": distance(sae, whole), "graphs": counters["stats"]["unique_graphs"]}
+    return {"parts": outcome.parts, "step": outcome.step, **distances}
+
+
+def failing(wanted: str, at: int, error: Exception) -> dict[str, Any]:
+    """What becomes of a fine-tune whose ``at``-th graph torch's compiler cannot make code of: gradients are the second.
+
+    Where nobody insists on a compiled step, it is what a long fine-tune on a GPU would take.
+    """
+    lower, graphs = GraphLowering.run, 0
+
+    def run(self: GraphLowering, *args: Any) -> Any:
+        nonlocal graphs
+        graphs += 1
+        if graphs == at:
+            raise error
+        return lower(self, *args)
+
+    chosen = mock.patch.object(compiled, "path", lambda *_: "compiled")
+    with mock.patch.object(GraphLowering, "run", run), chosen, config.patch(fx_graph_cache=False):
+        try:
+            sae, outcome = trained(wanted, "relu", "paper", "fp32")
+        except ValueError as refusal:
+            return {"refused": str(refusal)}
+    eager, _ = trained("eager", "relu", "paper", "fp32")
+    return {"step": outcome.step, "parts": outcome.parts, "distance": distance(sae, eager)}
 
 
 def main(folder: Path) -> None:
     set_up_torch()
     found: dict[str, Any] = {" ".join(case): compared(*case) for case in CASES}
     found |= {"continued": continued(folder), "halved": halved()}
+    for at, where in ((1, "forward"), (2, "backward")):
+        for wanted in ("", "compiled"):
+            found[f"broken {where} {wanted}"] = failing(wanted, at, RuntimeError("no such instruction"))
+        found[f"short {where}"] = failing("", at, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
     found["resolvent"] = trained("compiled", "resolvent", "own", "fp32")[1].step
     (folder / "found.json").write_text(json.dumps(found))
 

@@ -75,7 +75,7 @@ def main(by: str, folder: Path, stop_at: int) -> None:
                 continue
             if group.rank == group.size - 1:  # every process has the whole SAE, so the last has
                 facts = {"losses": [outcome.loss_first, outcome.loss_last], "code": outcome.max_code}
-                tuned.save(folder / name, facts | {"processes": outcome.processes})
+                tuned.save(folder / name, facts | {"processes": outcome.processes, "step": outcome.step})
 
 
 if __name__ == "__main__":

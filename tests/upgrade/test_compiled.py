@@ -27,10 +27,9 @@ SETTINGS = Settings(steps=20, batch=64, lr=1e-3, slow_lr=1e-3, decay_share=0.2, 
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
     command = [sys.executable, "-m", "tests.upgrade.compiled_worker", str(folder)]
-    environment = os.environ | {"RSAE_CACHE": str(folder / "cache")}
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(folder / "cache")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert (folder / "cache" / "rsae" / "inductor").is_dir()  # where the compiled gates lie, and no other place
     return json.loads((folder / "found.json").read_text())
 
 
@@ -53,7 +52,7 @@ def test_an_interrupted_one_ends_with_the_same_bits(found):
 
 
 def test_batches_come_in_parts_where_memory_is_short(found):
-    assert (found["halved"]["parts"], found["halved"]["step"]) == (4, "compiled")
+    assert (found["halved"]["parts"], found["halved"]["graphs"]) == (4, 2)
     assert found["halved"]["distance"] < TOLERANCE
 
 
@@ -89,21 +88,21 @@ def test_another_path_is_refused(monkeypatch, make_sae):
         finetune(make_sae(ReLU()), torch.randn(640, 8), SETTINGS, seed=0)
 
 
-def test_a_compiler_that_fails_is_said(tmp_path):
-    broken = tmp_path / "broken"
-    broken.write_text("#!/bin/sh\necho no headers >&2\nexit 1\n")
-    broken.chmod(0o755)
-    code = (
-        "from tests.upgrade.compiled_worker import trained\n"
-        "try: trained('compiled', 'relu', 'paper', 'fp32')\n"
-        "except ValueError as error: print('refused:', error)"
-    )
-    command, env = (
-        [sys.executable, "-c", code],
-        os.environ | {"CXX": str(broken), "RSAE_CACHE": str(tmp_path / "cache")},
-    )
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-    assert "refused: torch cannot compile this fine-tune's step; set RSAE_STEP=eager to do without" in done.stdout
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_what_cannot_be_compiled_goes_on_without_unless_somebody_insists(found, where):
+    assert found[f"broken {where} "]["step"] == "eager"
+    assert found[f"broken {where} "]["distance"] < TOLERANCE
+    refused = found[f"broken {where} compiled"]["refused"]
+    assert refused.startswith("torch cannot compile this fine-tune's step: ")
+    assert "no such instruction" in refused
+    assert refused.endswith("; set RSAE_STEP=eager to do without")
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_memory_that_the_compiler_lacks_is_memory(found, where):
+    assert found[f"short {where}"]["parts"] == 2
+    assert found[f"short {where}"]["step"] == "compiled"
+    assert found[f"short {where}"]["distance"] < TOLERANCE
 
 
 def of_the_gate(n_tok, d_sae):

@@ -40,11 +40,11 @@ def alone(tmp_path_factory):
     return folder
 
 
-def assert_same(wanted: Path, found: Path, processes: int) -> None:
+def assert_same(wanted: Path, found: Path, processes: int, step: str = "eager") -> None:
     for name in parallel_worker.gates():
         configs = [json.loads((folder / name / "cfg.json").read_text()) for folder in (wanted, found)]
         facts = [cfg.pop("metadata") for cfg in configs]
-        assert facts[1]["processes"] == processes
+        assert (facts[1]["processes"], facts[1]["step"]) == (processes, step)
         assert facts[1]["losses"] == pytest.approx(facts[0]["losses"], rel=TOLERANCE), name
         assert facts[1]["losses"][1] < 0.9 * facts[1]["losses"][0], name  # something was learnt
         assert facts[1]["code"] == pytest.approx(facts[0]["code"], rel=TOLERANCE), name
@@ -56,10 +56,11 @@ def assert_same(wanted: Path, found: Path, processes: int) -> None:
             torch.testing.assert_close(saes[1][key], value, rtol=TOLERANCE, atol=TOLERANCE, msg=f"{name} {key}")
 
 
-@pytest.mark.parametrize("by", ["token", "feature"])
-def test_two_processes_end_as_one(alone, tmp_path, by):
+@pytest.mark.parametrize(("by", "step"), [("token", ""), ("feature", ""), ("token", "compiled")])
+def test_two_processes_end_as_one(alone, tmp_path, monkeypatch, by, step):
+    monkeypatch.setenv("RSAE_STEP", step)
     launch(2, by, tmp_path)
-    assert_same(alone, tmp_path, 2)
+    assert_same(alone, tmp_path, 2, step or "eager")
 
 
 def test_what_two_left_three_continue_and_one_ends(alone, tmp_path):

@@ -70,7 +70,7 @@ def _library(n_num: int, n_den: int) -> ctypes.CDLL:
     # what -march=native means here: a cache may be shared by machines with other processors
     target = subprocess.run([command[0], "-march=native", "-Q", "--help=target"], capture_output=True).stdout
     key = hashlib.sha256("\n".join([*command, CODE]).encode() + target).hexdigest()[:16]
-    library = cache() / f"gate-{key}.so"
+    library = _cache() / f"gate-{key}.so"
     if not library.is_file():
         library.parent.mkdir(parents=True, exist_ok=True)
         temporary = library.with_name(f"{library.name}.{os.getpid()}")
@@ -86,7 +86,7 @@ def cache_place() -> Path:
     return Path(os.environ.get("RSAE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rsae"
 
 
-def cache() -> Path:
+def _cache() -> Path:
     """:func:`cache_place`, or a folder of this process alone where it cannot be written to."""
     folder = cache_place()
     try:
