@@ -37,6 +37,8 @@ def killed_until_done(
             except subprocess.TimeoutExpired:
                 os.killpg(run.pid, signal.SIGKILL)  # Snakemake and every job of it
                 run.wait()
+            if not list(locks.glob("*")):  # it was through a moment before the signal
+                return done
             done += 1
             locked = project.call(*command, check=False)
             assert locked.returncode != 0
@@ -48,7 +50,7 @@ def killed_until_done(
 def test_a_killed_snakemake_leaves_a_lock_that_is_named_and_then_continues_byte_equal(unbroken, tmp_path):
     project = Project(tmp_path / "project")
     pipeline.project(project.folder)
-    assert killed_until_done(project, "tiny", 5, (3, 25)) >= 2
+    assert killed_until_done(project, "tiny", 5, (3, 12)) >= 2
     wanted = pipeline.results(unbroken.folder)
     found = {k: v for k, v in pipeline.results(project.folder).items() if k in wanted}
     assert sorted(found) == sorted(wanted)
@@ -62,8 +64,11 @@ def test_a_killed_snakemake_leaves_a_lock_that_is_named_and_then_continues_byte_
 @pytest.mark.slow
 def test_the_quick_suite_killed_twenty_times_ends_in_the_bytes_of_an_unbroken_run(tmp_path):
     unbroken, killed = Project(tmp_path / "unbroken"), Project(tmp_path / "killed")
+    start = time.monotonic()
     unbroken.snakemake("--cores", "2", "quick", RSAE_GATE=ENVIRONMENT["RSAE_GATE"])
-    assert killed_until_done(killed, "quick", 20, (6, 24), ENVIRONMENT | RARELY) >= 15
+    took = time.monotonic() - start
+    # jobs begin again after each kill, which takes most of the time between two of them
+    assert killed_until_done(killed, "quick", 20, (took / 30, took / 8), ENVIRONMENT | RARELY) >= 15
     found, wanted = pipeline.results(killed.folder), pipeline.results(unbroken.folder)
     timed = ("results/logs/", "results/benchmarks/")  # they hold seconds, and logs what was said in between
     left = {name for name in {*found, *wanted} if not name.startswith(timed) and found.get(name) != wanted.get(name)}
