@@ -10,10 +10,12 @@ from torch import Tensor
 
 from rsae.arms import Arm
 from rsae.device import device
+from rsae.estimates import GIB, training
 from rsae.files import sha256
 from rsae.provenance import code_digest
 from rsae.sae import SAE, WEIGHTS
 from rsae.shards import Shards
+from rsae.shuffle import resident
 
 CHUNK = 2048  # tokens; times d_sae floats is the working memory
 
@@ -36,6 +38,12 @@ def chunks(shards: Shards) -> Iterator[Tensor]:
     """Activations in fp32, :data:`CHUNK` tokens at a time, on the device."""
     for block in shards.blocks():
         yield from torch.from_numpy(block.x.astype("float32")).to(device()).split(CHUNK)
+
+
+def read_once(shards: Shards, teacher: SAE, pool_gib: int, batch: int) -> Tensor | Shards:
+    """What fine-tunes of ``teacher`` read: rows beside them on a GPU, or in memory, or the shards themselves."""
+    needed = training(teacher.d_in, teacher.d_sae, batch)
+    return resident(shards, pool_gib * GIB, device(), needed)
 
 
 def load(folder: Path) -> SAE:

@@ -9,12 +9,9 @@ import torch
 
 from rsae.arms import Kind, arms
 from rsae.checkpoint import Checkpoint, until_done
-from rsae.device import device
-from rsae.estimates import GIB, training
 from rsae.files import digest, read_sealed, sealed, write_json
 from rsae.shards import Shards
-from rsae.shuffle import resident
-from rsae.stages.common import load, set_up_torch, trained_from
+from rsae.stages.common import load, read_once, set_up_torch, trained_from
 from rsae.stages.threshold import Threshold
 from rsae.upgrade.finetune import Settings, finetune
 from rsae.upgrade.parallel import Alone, By, Follower, joined
@@ -57,8 +54,7 @@ class _Pair:
             raise ValueError(
                 f"{activations} has d_in={self.shards.d_in}, the SAE {teacher} has {self.teacher.d_in}; wrong hook?"
             )
-        needed = training(self.teacher.d_in, self.teacher.d_sae, batch)
-        self.data = resident(self.shards, pool_gib * GIB, device(), needed)
+        self.data = read_once(self.shards, self.teacher, pool_gib, batch)
         self.threshold = Threshold(self.teacher, threshold)
 
 

@@ -8,12 +8,9 @@ import torch
 
 from rsae.arms import EVERYTHING
 from rsae.checkpoint import Checkpoint
-from rsae.device import device
-from rsae.estimates import GIB, training
 from rsae.sae import SAE
 from rsae.shards import Shards
-from rsae.shuffle import resident
-from rsae.stages.common import chunks, load
+from rsae.stages.common import chunks, load, read_once
 from rsae.stages.threshold import Threshold
 from rsae.support import mean_l0
 from rsae.upgrade.finetune import Settings, finetune
@@ -27,8 +24,7 @@ class Trials:
     ) -> None:
         self.teacher = load(teacher)
         self.threshold = Threshold(self.teacher, threshold)
-        needed = training(self.teacher.d_in, self.teacher.d_sae, fixed["batch"])
-        self.data = resident(Shards(activations), fixed["pool_gib"] * GIB, device(), needed)
+        self.data = read_once(Shards(activations), self.teacher, fixed["pool_gib"], fixed["batch"])
         self.held_out = list(chunks(Shards(tuning)))
         self.order_seed, self.fixed = order_seed, fixed
 

@@ -17,13 +17,12 @@ from torch._inductor.graph import GraphLowering
 
 from rsae.checkpoint import Checkpoint
 from rsae.device import device
-from rsae.gates.topk import TopK
 from rsae.refine.resolvent import Resolvent
 from rsae.sae import SAE
 from rsae.stages.common import set_up_torch
 from rsae.upgrade import compiled
 from rsae.upgrade.finetune import Outcome, finetune
-from tests.upgrade.parallel_worker import D_IN, D_SAE, DATA, SETTINGS, gates
+from tests.upgrade.parallel_worker import D_SAE, DATA, SETTINGS, Leaving, sae
 
 CASES = [
     ("relu", "paper", "fp32"),
@@ -38,20 +37,14 @@ CASES = [
 
 
 def made(name: str) -> SAE:
-    g = torch.Generator().manual_seed(1)
-    W_dec = torch.nn.functional.normalize(torch.randn(D_SAE, D_IN, generator=g), dim=1)
-    b_enc, b_dec = 0.1 * torch.randn(D_SAE, generator=g), torch.randn(D_IN, generator=g)
-    if name == "resolvent":
-        sae = SAE(W_dec.T.contiguous(), b_enc, W_dec, b_dec, TopK(4))
-        return sae.with_refinement(Resolvent(torch.zeros(D_SAE)))
-    return SAE(W_dec.T.contiguous(), b_enc, W_dec, b_dec, gates()[name])
+    return sae("topk").with_refinement(Resolvent(torch.zeros(D_SAE))) if name == "resolvent" else sae(name)
 
 
 def trained(step: str, name: str, objective: Any, precision: Any, **kwargs: Any) -> tuple[SAE, Outcome]:
     os.environ["RSAE_STEP"] = step
-    sae = made(name).to(device())
+    tuned = made(name).to(device())
     settings = SETTINGS._replace(objective=objective, precision=precision)
-    return sae, finetune(sae, DATA, settings, seed=0, **kwargs)
+    return tuned, finetune(tuned, DATA, settings, seed=0, **kwargs)
 
 
 def distance(a: SAE, b: SAE) -> float:
@@ -63,42 +56,23 @@ def distance(a: SAE, b: SAE) -> float:
 def compared(name: str, objective: str, precision: str) -> dict[str, Any]:
     eager, wanted = trained("eager", name, objective, precision)
     counters.clear()
-    sae, found = trained("compiled", name, objective, precision)
+    tuned, found = trained("compiled", name, objective, precision)
     return {
         "steps": [wanted.step, found.step],
         "losses": [[o.loss_first, o.loss_last, o.max_code] for o in (wanted, found)],
-        "distance": distance(sae, eager),
+        "distance": distance(tuned, eager),
         "graphs": counters["stats"]["unique_graphs"],
         "breaks": len(counters["graph_break"]),
     }
-
-
-class _KilledError(Exception):
-    """Stands for the signal that ends a job."""
-
-
-class _Interrupted(Checkpoint):
-    """Ends a fine-tune after a few steps, once they are saved."""
-
-    steps = 0
-
-    @property
-    def due(self) -> bool:
-        return True
-
-    def leave(self) -> None:
-        self.steps += 1
-        if self.steps == 7:
-            raise _KilledError
 
 
 def continued(folder: Path) -> dict[str, Any]:
     """A compiled fine-tune that was interrupted, against one that was not."""
     whole, _ = trained("compiled", "rational", "paper", "fp32")
     try:
-        trained("compiled", "rational", "paper", "fp32", checkpoint=_Interrupted(folder / "kept.pt", "key"))
+        trained("compiled", "rational", "paper", "fp32", checkpoint=Leaving(folder / "kept.pt", "key", 7))
         raise AssertionError("it was to be interrupted")
-    except _KilledError:
+    except SystemExit:
         pass
     again, _ = trained("compiled", "rational", "paper", "fp32", checkpoint=Checkpoint(folder / "kept.pt", "key"))
     return {"distance": distance(again, whole)}
@@ -121,9 +95,12 @@ def halved() -> dict[str, Any]:
 
     with mock.patch.object(compiled, "compiled", limited):
         counters.clear()
-        sae, outcome = trained("compiled", "rational", "paper", "fp32")
-    distances = {"distance": distance(sae, whole), "graphs": counters["stats"]["unique_graphs"]}
-    return {"parts": outcome.parts, "step": outcome.step, **distances}
+        tuned, outcome = trained("compiled", "rational", "paper", "fp32")
+    return {
+        "parts": outcome.parts,
+        "graphs": counters["stats"]["unique_graphs"],
+        "distance": distance(tuned, whole),
+    }
 
 
 def failing(wanted: str, at: int, error: Exception) -> dict[str, Any]:
@@ -143,11 +120,11 @@ def failing(wanted: str, at: int, error: Exception) -> dict[str, Any]:
     chosen = mock.patch.object(compiled, "path", lambda *_: "compiled")
     with mock.patch.object(GraphLowering, "run", run), chosen, config.patch(fx_graph_cache=False):
         try:
-            sae, outcome = trained(wanted, "relu", "paper", "fp32")
+            tuned, outcome = trained(wanted, "relu", "paper", "fp32")
         except ValueError as refusal:
             return {"refused": str(refusal)}
     eager, _ = trained("eager", "relu", "paper", "fp32")
-    return {"step": outcome.step, "parts": outcome.parts, "distance": distance(sae, eager)}
+    return {"step": outcome.step, "parts": outcome.parts, "distance": distance(tuned, eager)}
 
 
 def main(folder: Path) -> None:

@@ -94,19 +94,10 @@ class RationalFunction(torch.autograd.Function):
     """(codes z, sum over features of |z|), from h and the fields of :class:`Shape`."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        h: Tensor,
-        num: Tensor,
-        den: Tensor,
-        inv_c_in: Tensor,
-        c_out: Tensor,
-        center: float,
-        tail: bool,
-    ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(h, num, den, inv_c_in, c_out)
-        ctx.static = (center, tail)
-        return rational(h, num, den, inv_c_in, c_out, center, tail)
+    def forward(ctx: Any, h: Tensor, *shape: Any) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(h, *shape[:4])
+        ctx.static = shape[4:]
+        return rational(h, *shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
