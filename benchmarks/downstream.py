@@ -12,10 +12,10 @@ from sae_lens.training.activation_scaler import ActivationScaler
 from benchmarks.harvest import CTX, EMBEDDED, PEERS
 from benchmarks.timing import Goal, alternate, row
 from rsae import teachers
-from rsae.arms import KINDS
+from rsae.config.types import KINDS
+from rsae.data.activations.host import Host
+from rsae.data.text.tokens import Row, TokenRows
 from rsae.evaluate.downstream import Replacement, ablations, downstream_sums
-from rsae.hosts import Host
-from rsae.tokens import Row, TokenRows
 
 HOOK, N_ROW, D_IN = "blocks.1.hook_resid_post", 16, 128
 TEACHERS = EMBEDDED.parent / "teachers"

@@ -15,14 +15,14 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 from benchmarks.encode import contestants
 from benchmarks.gate import rational
 from benchmarks.step import ours
-from rsae.arms import Precision
-from rsae.estimates import GIB
+from rsae.config.types import Precision
+from rsae.data.activations.batches import batches, resident
+from rsae.data.activations.shards import Block, Shards, write
 from rsae.gates import kernels
 from rsae.gates.base import Gate
 from rsae.gates.relu import ReLU
-from rsae.precision import training
-from rsae.shards import Block, Shards, write
-from rsae.shuffle import batches, resident
+from rsae.runtime.precision import training
+from rsae.runtime.resources import GIB
 from rsae.upgrade import compiled
 
 DEGREE, STEPS = (9, 8), 22_000  # of the paper's fine-tunes

@@ -14,8 +14,8 @@ import torch
 
 from benchmarks.gate import rational
 from benchmarks.step import ours
-from rsae.shards import Block, Shards, write
-from rsae.shuffle import batches
+from rsae.data.activations.batches import batches
+from rsae.data.activations.shards import Block, Shards, write
 
 D_IN, BATCH, BLOCK = 64, 1024, 10_000
 POOL = 32 << 20  # bytes of activations in memory

@@ -13,8 +13,8 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.timing import Goal, alternate, row
-from rsae.hosts import Host, Site
-from rsae.tokenizers import load_tokenizer
+from rsae.data.activations.host import Host, Site
+from rsae.data.text.tokenizer import load_tokenizer
 
 EMBEDDED = Path("assets/embedded/host")
 GOAL = Goal(1.6, True)

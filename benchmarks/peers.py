@@ -17,14 +17,14 @@ from torch import Tensor
 
 import rsae.saelens
 from rsae import teachers
+from rsae.data.activations.host import Host
+from rsae.data.text.tokenizer import load_tokenizer
+from rsae.data.text.tokens import Row, TokenRows
 from rsae.evaluate.downstream import Replacement, ablations, downstream_sums
 from rsae.evaluate.reconstruction import reconstruction_sums
-from rsae.hosts import Host
 from rsae.sae import SAE
 from rsae.stages.fit_gate import run as fit_gate
 from rsae.support import mean_l0, settle
-from rsae.tokenizers import load_tokenizer
-from rsae.tokens import Row, TokenRows
 from rsae.upgrade.copy import rational_copy
 from rsae.upgrade.refined import with_rho
 

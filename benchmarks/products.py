@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.timing import ROUNDS, alternate, row
-from rsae.products import affine, path
+from rsae.runtime.matmul import affine, path
 
 SHAPES = [(4096, 256, 4096), (1024, 768, 3072)]  # tokens, width, features: a step's encoder, a layer of GPT-2 small
 NEW = """

@@ -22,16 +22,16 @@ from tabulate import tabulate
 from benchmarks import environment
 from benchmarks.environment import ROOT
 from benchmarks.peers import HOOK, HOST, contestants, token_rows
-from rsae.docstrings import documents
+from rsae.data.activations.host import Host
+from rsae.data.text.docstrings import documents
+from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import probing
 from rsae.evaluate.scores import KS
-from rsae.hosts import Host
 from rsae.report import probing as probing_table
 from rsae.report.metrics import PROBING
 from rsae.sae import SAE
 from rsae.stages import probe_text
 from rsae.stages.probe import codes_of
-from rsae.tokenizers import load_tokenizer
 
 PAGE, PEER = ROOT / "docs/saebench.md", ROOT / "benchmarks/saebench_peer.py"
 SAEBENCH, BESIDE = "sae-bench==0.6.0", ["pydantic"]  # which our package needs beside what SAEBench brings

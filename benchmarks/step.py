@@ -11,7 +11,7 @@ from benchmarks import environment
 from benchmarks.dictionary_learning import NAME, PACKAGE, steps
 from benchmarks.gate import rational
 from benchmarks.timing import Goal, alternate, row
-from rsae.arms import EVERYTHING, Precision
+from rsae.config.types import ALL_PARAMETERS, Precision
 from rsae.gates.base import Gate
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
@@ -39,7 +39,7 @@ def ours(
     sae = SAE(W_dec.T.contiguous(), torch.zeros(d_sae), W_dec, torch.zeros(d_in), gate).to(device)
     settings = Settings(10**9, batch, lr=1e-5, slow_lr=1e-6, decay_share=0.2, l1_coefficient=0.1, precision=precision)
     with mock.patch.dict("os.environ", RSAE_STEP=path):
-        return _Run(sae, settings, EVERYTHING, ALONE)
+        return _Run(sae, settings, ALL_PARAMETERS, ALONE)
 
 
 def _sae_lens(batch: int) -> Any:

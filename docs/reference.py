@@ -18,7 +18,7 @@ PUBLIC = {
     "rsae.standalone": ["SAE"],
     "rsae.sae": ["SAE"],
     "rsae.teachers": ["load", "load_any", "settled"],
-    "rsae.hosts": ["Host"],
+    "rsae.data.activations.host": ["Host"],
     "rsae.gates.base": ["Gate"],
     "rsae.gates.rational": ["Rational"],
     "rsae.refine.base": ["Refinement"],

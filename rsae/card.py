@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from tabulate import tabulate
 
-from rsae.digests import DIGESTS, untouched
-from rsae.files import sha256
+from rsae.runtime.files import sha256
+from rsae.runtime.seals import DIGESTS, untouched
 from rsae.sae import NATIVE
 
 FILES = ("cfg.json", "sae_weights.safetensors")

@@ -10,8 +10,8 @@ import typer
 from typer.models import CommandInfo
 
 from rsae import mistakes, studies
-from rsae.arms import Kind
-from rsae.config import load
+from rsae.config.load import load
+from rsae.config.types import Kind
 from rsae.plan import (
     CONFIG,
     RESULTS_VARIABLE,
@@ -128,7 +128,7 @@ def fit_gate(
     json_: Annotated[str, typer.Option("--json", help="File for the record; - prints it.")] = "-",
 ) -> None:
     """Minimax fit of a gate by a rational function."""
-    from rsae.files import sealed, write_json
+    from rsae.runtime.files import sealed, write_json
     from rsae.stages.fit_gate import run
 
     record = run(target=target, degree=degree, theta=theta, delta=delta, grid=grid)
@@ -311,7 +311,7 @@ def run_card(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def show(suite: Suite, results: Results = RESULTS) -> None:
     """Print a suite's tables."""
-    from rsae.digests import untouched
+    from rsae.runtime.seals import untouched
 
     plan = _plan(suite, results)
     _require(plan.printed())
@@ -324,8 +324,8 @@ def show(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def check(suite: Suite, results: Results = RESULTS) -> None:
     """Compare a suite's cells with expected/SUITE.json; fails with a table of those that moved."""
-    from rsae.digests import untouched
     from rsae.report import regression
+    from rsae.runtime.seals import untouched
 
     plan = _plan(suite, results)
     _require([plan.cells_file()])
@@ -340,8 +340,8 @@ def check(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def expect(suite: Suite, results: Results = RESULTS) -> None:
     """Make a suite's present cells the expected ones; tolerances stay."""
-    from rsae.digests import untouched
     from rsae.report import regression
+    from rsae.runtime.seals import untouched
 
     plan = _plan(suite, results)
     _require([plan.cells_file()])
@@ -352,8 +352,8 @@ def expect(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def keep(suite: Suite, results: Results = RESULTS) -> None:
     """Copy a suite's long tables, run card and tuning trials to expected/SUITE/, as small files to commit."""
-    from rsae.digests import untouched
     from rsae.report import keep as kept
+    from rsae.runtime.seals import untouched
 
     plan = _plan(suite, results)
     card = plan.run_card().arguments["out"]

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rsae.provenance import LOCK
+from rsae.runtime.fingerprint import LOCK
 
 State = Literal["ok", "note", "bad"]
 PYTHON = (3, 11)  # the lock file's
@@ -90,9 +90,9 @@ def _device() -> Finding:
 
 
 def _gate() -> Finding:
-    from rsae.device import device
     from rsae.gates import kernels
     from rsae.gates.kernels import native
+    from rsae.runtime.device import device
 
     path = kernels.path(device().type)
     if path == "compiled":
@@ -106,13 +106,13 @@ def _gate() -> Finding:
 
 
 def _products() -> Finding:
-    from rsae import products
-    from rsae.device import device
+    from rsae.runtime import matmul
+    from rsae.runtime.device import device
 
     where = device().type
     if where != "cpu":
         return Finding("products", "ok", "by CUDA's library")
-    if products.path() == "onednn":
+    if matmul.path() == "onednn":
         return Finding("products", "ok", "by oneDNN")
     return Finding("products", "note", "by the library that torch chooses: oneDNN is asked where there is AVX-512")
 

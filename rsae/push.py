@@ -4,7 +4,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from rsae import card, hub, standalone
+from rsae import card, standalone
+from rsae.data.hub import client
 
 
 def push(folder: Path, repo: str, place: str | None = None, cells: Path | None = None, private: bool = False) -> str:
@@ -26,6 +27,6 @@ def push(folder: Path, repo: str, place: str | None = None, cells: Path | None =
             shutil.copyfile(folder / name, staged / place / name)
         shutil.copyfile(standalone.__file__, staged / "standalone.py")
         card.model_card(folder, repo, place, numbers).save(staged / "README.md")
-        commit = hub.upload(staged, repo, private, f"{place}, with its card")
+        commit = client.upload(staged, repo, private, f"{place}, with its card")
     told = "with its numbers" if numbers else "without numbers: none were found beside it"
     return f"{repo}/{place} at commit {commit}, {told}"

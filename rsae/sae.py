@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rsae import refine as refinements
-from rsae.files import SEAL, reading, replacing, sealed, sha256, short, unsealed
 from rsae.gates.base import Gate
 from rsae.gates.restore import restore, shapes
-from rsae.products import affine
 from rsae.refine.base import Refinement
+from rsae.runtime.files import SEAL, reading, replacing, sealed, sha256, short, unsealed
+from rsae.runtime.matmul import affine
 
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 # What sae_lens knows once rsae.saelens is imported; holds any gate and any refinement. Where it is not imported,

@@ -17,11 +17,11 @@ from rsae import card
 from rsae.api.given import split
 from rsae.api.shell import read
 from rsae.cli import app
+from rsae.data.text.tokenizer import load_tokenizer
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
 from rsae.sae import SAE
-from rsae.tokenizers import load_tokenizer
 from rsae.upgrade.price import own_coefficient
 from rsae.upgrade.refined import with_rho
 
@@ -281,7 +281,7 @@ def test_the_price_of_a_jumprelu_teacher_is_read_off_its_thresholds():
 def test_the_embedded_l1_teacher_tells_the_price_it_was_trained_at():
     """As in config/suites/controls.yaml; within a tenth, for it is near, not at, the end of its training."""
     from rsae import teachers
-    from rsae.hosts import Host
+    from rsae.data.activations.host import Host
 
     found = (getattr(np, name).__doc__ for name in sorted(np.__all__))  # docstrings, as in the teachers' training
     text = "\n".join(doc for doc in found if isinstance(doc, str))[:60000]

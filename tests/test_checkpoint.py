@@ -8,12 +8,12 @@ import sys
 import pytest
 import torch
 
-from rsae.checkpoint import Checkpoint, alone
+from rsae.data.activations.batches import batches
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
 from rsae.refine.resolvent import Resolvent
-from rsae.shuffle import batches
+from rsae.runtime.checkpoint import Checkpoint, alone
 from rsae.upgrade.finetune import Settings, finetune
 
 SETTINGS = Settings(steps=40, batch=64, lr=1e-2, slow_lr=1e-3, decay_share=0.2, l1_coefficient=0.05, objective="own")
@@ -90,7 +90,7 @@ def test_a_second_trainer_is_locked_out_and_told_by_whom(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from rsae.checkpoint import alone
+from rsae.runtime.checkpoint import alone
 with alone(Path({str(tmp_path)!r})):
     print("held", flush=True)
     sys.stdin.read()

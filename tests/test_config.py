@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsae import config
+from rsae.config.load import load
+from rsae.config.suite import Suite
+from rsae.config.suites import load_suites
 from rsae.plan import CONFIG, HOST_FILES, Plan, derive_seed, load_plans
 
 GRID = {"l1_coefficient": [1.0], "lr": [0.1, 0.2]}
@@ -60,7 +62,7 @@ def teacher(raw):
 def test_mistakes_are_named_with_file_and_key(tmp_path, change, says):
     path = suite(tmp_path, change)
     with pytest.raises(ValueError) as caught:
-        config.load(path, config.Suite)
+        load(path, Suite)
     assert says in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -68,17 +70,17 @@ def test_mistakes_are_named_with_file_and_key(tmp_path, change, says):
 def test_what_is_not_yaml_or_not_there_is_named(tmp_path):
     (tmp_path / "a.yaml").write_text("a: [1")
     with pytest.raises(ValueError, match="not YAML"):
-        config.load(tmp_path / "a.yaml", config.Suite)
+        load(tmp_path / "a.yaml", Suite)
     with pytest.raises(ValueError, match="no such"):
-        config.load(tmp_path / "b.yaml", config.Suite)
+        load(tmp_path / "b.yaml", Suite)
     with pytest.raises(ValueError, match="no suite"):
-        config.load_suites(tmp_path / "empty")
+        load_suites(tmp_path / "empty")
 
 
 def test_a_key_that_stands_twice_is_named(tmp_path):
     (tmp_path / "a.yaml").write_text(QUICK.replace("seed: 1\n", "seed: 1\nseed: 2\n", 1))
     with pytest.raises(ValueError, match=r"a\.yaml .*key `seed` stands here twice"):
-        config.load(tmp_path / "a.yaml", config.Suite)
+        load(tmp_path / "a.yaml", Suite)
 
 
 def test_a_merged_mapping_may_be_overruled(tmp_path):
@@ -86,17 +88,17 @@ def test_a_merged_mapping_may_be_overruled(tmp_path):
     first = QUICK[start:].replace("      relu:\n", "      relu: &relu\n", 1)
     path = tmp_path / "a.yaml"
     path.write_text(QUICK[:start] + first.rstrip() + "\n      again:\n        <<: *relu\n        l0: 12\n")
-    teachers = next(iter(config.load(path, config.Suite).hosts.values())).teachers
+    teachers = next(iter(load(path, Suite).hosts.values())).teachers
     assert teachers["again"] == teachers["relu"].model_copy(update={"l0": 12})
     nested = (
         path.read_text() + "      third: &third\n        <<: *relu\n        l0: 9\n      fourth:\n        <<: *third\n"
     )
     (tmp_path / "b.yaml").write_text(nested)
-    teachers = next(iter(config.load(tmp_path / "b.yaml", config.Suite).hosts.values())).teachers
+    teachers = next(iter(load(tmp_path / "b.yaml", Suite).hosts.values())).teachers
     assert teachers["fourth"] == teachers["third"] == teachers["relu"].model_copy(update={"l0": 9})
     path.write_text(path.read_text() + "        l0: 13\n")
     with pytest.raises(ValueError, match="key `l0` stands here twice"):
-        config.load(path, config.Suite)
+        load(path, Suite)
 
 
 @pytest.mark.parametrize(
@@ -109,21 +111,19 @@ def test_a_merged_mapping_may_be_overruled(tmp_path):
 def test_names_that_mean_something_else_are_refused(tmp_path, name, change):
     suite(tmp_path, change)
     with pytest.raises(ValueError, match=rf"mine\.yaml: a (host|teacher) cannot be called '{name}'"):
-        config.load_suites(tmp_path)
+        load_suites(tmp_path)
 
 
 def test_host_names_are_unique_across_suites(tmp_path):
     (tmp_path / "one.yaml").write_text(QUICK)
     (tmp_path / "two.yaml").write_text(QUICK)
     with pytest.raises(ValueError, match=r"two\.yaml: host name 'gpt2-docs-quick' is taken by one"):
-        config.load_suites(tmp_path)
+        load_suites(tmp_path)
 
 
 def test_adding_a_teacher_changes_no_other_cells_settings(tmp_path):
-    one = Plan("mine", config.load(suite(tmp_path, lambda r: None), config.Suite))
-    two = Plan(
-        "mine", config.load(suite(tmp_path, lambda r: host(r)["teachers"].update(more=teacher(r))), config.Suite)
-    )
+    one = Plan("mine", load(suite(tmp_path, lambda r: None), Suite))
+    two = Plan("mine", load(suite(tmp_path, lambda r: host(r)["teachers"].update(more=teacher(r))), Suite))
     h = "gpt2-docs-quick"
     relu, topk = (one.finetune(h, t, "rsae").settings for t in ("relu", "topk"))
     assert relu == two.finetune(h, "relu", "rsae").settings
@@ -131,16 +131,14 @@ def test_adding_a_teacher_changes_no_other_cells_settings(tmp_path):
 
 
 def test_arms_of_one_seed_see_the_same_batches(tmp_path):
-    plan = Plan("mine", config.load(suite(tmp_path, lambda r: None), config.Suite))
+    plan = Plan("mine", load(suite(tmp_path, lambda r: None), Suite))
     control, student = (plan.finetune("gpt2-docs-quick", "relu", a).settings for a in ("teacher_ft", "rsae"))
     differ = {k for k in control if control[k] != student[k]}
     assert differ == {"arm", "definition"}
 
 
 def test_arms_without_trials_of_their_own_follow_the_control(tmp_path):
-    plan = Plan(
-        "mine", config.load(suite(tmp_path, lambda r: teacher(r).update(grids={"teacher_ft": GRID})), config.Suite)
-    )
+    plan = Plan("mine", load(suite(tmp_path, lambda r: teacher(r).update(grids={"teacher_ft": GRID})), Suite))
     h, folder = "gpt2-docs-quick", "results/mine/gpt2-docs-quick"
     for arm in ("teacher_ft", "rsae"):
         job = plan.finetune(h, "relu", arm)
@@ -159,7 +157,7 @@ def test_a_variant_is_an_arm_with_settings_of_its_own(tmp_path):
         own = {"sparse": {"l1_coefficient": 3.0}, "sparser": {"lr": 0.1}}
         teacher(r)["variants"] = {name: {"arm": "rsae", **keys} for name, keys in own.items()}
 
-    plan = Plan("mine", config.load(suite(tmp_path, change), config.Suite))
+    plan = Plan("mine", load(suite(tmp_path, change), Suite))
     rsae, sparse, sparser = (
         plan.finetune("gpt2-docs-quick", "relu", a).settings for a in ("rsae", "sparse", "sparser")
     )
@@ -181,7 +179,7 @@ def test_a_host_may_be_read_at_several_sites(tmp_path):
         for name, entry in host(raw)["teachers"].items():
             entry["site"] = "two" if name == "topk" else "one"
 
-    plan = Plan("mine", config.load(suite(tmp_path, change), config.Suite))
+    plan = Plan("mine", load(suite(tmp_path, change), Suite))
     h = "gpt2-docs-quick"
     assert plan.addresses() == {f"{h}/one": h, f"{h}/two": h}
     assert plan.harvest(f"{h}/two", "test").arguments["out"] == [Path(f"results/mine/{h}/two/activations/test")]
@@ -209,7 +207,7 @@ def test_sites_with_the_same_rows_share_tokens_and_one_run_of_the_host(tmp_path)
         for name, entry in host(raw)["teachers"].items():
             entry["site"] = {"relu": "a", "jumprelu": "b", "topk": "c"}[name]
 
-    plan = Plan("mine", config.load(suite(tmp_path, change), config.Suite))
+    plan = Plan("mine", load(suite(tmp_path, change), Suite))
     h = "gpt2-docs-quick"
     assert plan.readings == {f"{h}/a": [f"{h}/a"], f"{h}/b": [f"{h}/b", f"{h}/c"]}  # nobody reads d
     assert [plan.reading(f"{h}/{site}") for site in "abcd"] == [f"{h}/{site}" for site in "abbb"]
@@ -227,7 +225,7 @@ def test_sites_with_the_same_rows_share_tokens_and_one_run_of_the_host(tmp_path)
     # whoever is switched off, nobody's files move
     raw = plan.suite.model_dump(exclude_unset=True)
     host(raw)["teachers"]["jumprelu"]["enabled"] = False
-    fewer = Plan("mine", config.Suite.model_validate(raw))
+    fewer = Plan("mine", Suite.model_validate(raw))
     assert fewer.readings == {f"{h}/a": [f"{h}/a"], f"{h}/b": [f"{h}/c"]}
     for split in ("test", "finetune"):
         assert fewer.token_file(f"{h}/c", split) == plan.token_file(f"{h}/c", split)
@@ -237,7 +235,7 @@ def test_sites_with_the_same_rows_share_tokens_and_one_run_of_the_host(tmp_path)
 
 
 def test_without_reuse_no_token_is_seen_twice(tmp_path):
-    raw = config.load(suite(tmp_path, lambda r: r["finetune"].update(reuse=False, steps=7, batch=100)), config.Suite)
+    raw = load(suite(tmp_path, lambda r: r["finetune"].update(reuse=False, steps=7, batch=100)), Suite)
     assert Plan("mine", raw).tokens("gpt2-docs-quick", "finetune").settings["max_tok"] == 700
     assert Plan("mine", raw).tokens("gpt2-docs-quick", "test").settings["max_tok"] == 12000
 
@@ -245,7 +243,7 @@ def test_without_reuse_no_token_is_seen_twice(tmp_path):
 def test_a_smoke_suite_is_another_one_cut_down(tmp_path):
     suite(tmp_path, lambda r: r.update(seeds=[3, 4]))
     (tmp_path / "small.yaml").write_text("# a word\nsmoke_of: mine\n")
-    suites = config.load_suites(tmp_path)
+    suites = load_suites(tmp_path)
     small = suites["small"]
     assert (small.seeds, small.finetune.steps, small.smoke_of) == ([3], 3, "mine")
     assert list(small.hosts) == ["gpt2-docs-quick-smoke"]
@@ -253,7 +251,7 @@ def test_a_smoke_suite_is_another_one_cut_down(tmp_path):
     assert suites["mine"].hosts["gpt2-docs-quick"].teachers == small.hosts["gpt2-docs-quick-smoke"].teachers
     (tmp_path / "small.yaml").write_text("smoke_of: mien\n")
     with pytest.raises(ValueError, match=r"small\.yaml: no suite 'mien'; did you mean 'mine'"):
-        config.load_suites(tmp_path)
+        load_suites(tmp_path)
 
 
 def test_the_embedded_suites_paths_are_where_they_were():
@@ -268,9 +266,9 @@ def test_the_embedded_suites_paths_are_where_they_were():
 
 def test_a_sparsity_of_its_own_is_another_stage_and_no_other_teacher_notices(tmp_path):
     raw = yaml.safe_load(QUICK)
-    before = Plan("quick", config.Suite.model_validate(raw)).import_teacher("gpt2-docs-quick", "relu")
+    before = Plan("quick", Suite.model_validate(raw)).import_teacher("gpt2-docs-quick", "relu")
     teacher(raw).update(l0=13, front="relu")
-    plan = Plan("quick", config.Suite.model_validate(raw))
+    plan = Plan("quick", Suite.model_validate(raw))
     after = plan.import_teacher("gpt2-docs-quick", "relu")
     assert (before.stage, after.stage) == ("import_teacher", "change_sparsity")
     assert after.settings == before.settings | {"l0": 13}
@@ -280,8 +278,8 @@ def test_a_sparsity_of_its_own_is_another_stage_and_no_other_teacher_notices(tmp
 
 def test_only_a_suite_that_asks_for_probes_has_them():
     raw = yaml.safe_load(QUICK)
-    plain = Plan("quick", config.Suite.model_validate(raw))
-    probed = Plan("quick", config.Suite.model_validate(raw | {"extras": ["probing"]}))
+    plain = Plan("quick", Suite.model_validate(raw))
+    probed = Plan("quick", Suite.model_validate(raw | {"extras": ["probing"]}))
     files = [plan.sums("gpt2-docs-quick", "relu", "probe") for plan in (plain, probed)]
     assert files[0] not in plain.tabulate().inputs
     assert files[1] in probed.tabulate().inputs

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from rsae import device
+from rsae.runtime import device
 from tests.faults import pipeline
 
 

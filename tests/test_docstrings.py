@@ -1,8 +1,8 @@
 import pytest
 
-from rsae.docstrings import SPLITS, documents, modules, overlap, shingles, split_of
+from rsae.config.sources import Docstrings
+from rsae.data.text.docstrings import SPLITS, documents, modules, overlap, shingles, split_of
 from rsae.plan import TEXT_SPLITS, load_text
-from rsae.sources import Docstrings
 
 TEXT = load_text("docstrings")
 assert isinstance(TEXT, Docstrings)

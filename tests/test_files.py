@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rsae.files import canonical, digest, replacing, write_json
+from rsae.runtime.files import canonical, digest, replacing, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_debris(tmp_path):

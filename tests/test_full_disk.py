@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from rsae import mistakes, shards
+from rsae import mistakes
+from rsae.data.activations import shards
 from rsae.gates.relu import ReLU
 
 

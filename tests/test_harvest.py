@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsae import shards, tokens
-from rsae.hosts import Host
+from rsae.data.activations import shards
+from rsae.data.activations.host import Host
+from rsae.data.text import tokens
 from rsae.stages import harvest
 
 HOST = Path("assets/embedded/host")

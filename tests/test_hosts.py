@@ -14,14 +14,14 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from rsae.hosts import Host, Site
+from rsae.data.activations.host import Host, Site
 
 EMBEDDED = "assets/embedded/host"
 
 
 def tiny(tmp_path, model):
     """A host directory of another architecture, with the embedded tokenizer."""
-    from rsae.tokenizers import load_tokenizer
+    from rsae.data.text.tokenizer import load_tokenizer
 
     model.save_pretrained(tmp_path)
     load_tokenizer(EMBEDDED).save_pretrained(tmp_path)
@@ -85,7 +85,7 @@ def test_capture_and_splice_agree_with_plain_transformers(tmp_path, architecture
 def test_centred_writing_weights_take_the_mean_of_each_token_away_and_no_logit_changes():
     from transformer_lens.model_bridge import TransformerBridge
 
-    from rsae.tokenizers import load_tokenizer
+    from rsae.data.text.tokenizer import load_tokenizer
 
     hook, ids = "blocks.2.hook_resid_pre", torch.randint(0, 2048, (3, 20))
     host, plain = Host(EMBEDDED, hook, center_writing_weights=True), AutoModelForCausalLM.from_pretrained(EMBEDDED)

@@ -14,7 +14,7 @@ REPO = "someone/sae"
 SCRIPT = """
 import json, sys
 from rsae import hub
-from rsae.hub import Entry
+from rsae.data.hub.client import Entry
 arguments = json.loads(sys.argv[1])
 hub.PATIENCE = (0.1, 0.1)
 pinned = arguments["pinned"] and {k: Entry(*v) for k, v in arguments["pinned"].items()}

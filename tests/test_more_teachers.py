@@ -7,7 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rsae import config, teachers
+from rsae import teachers
+from rsae.config.assets import Families, MoreTeachers
+from rsae.config.load import load
 from rsae.plan import FamiliesPlan, load_assets_plan, load_families_plan, load_more_teachers_plan, load_plans
 from rsae.stages import scatter_thresholds
 
@@ -77,11 +79,11 @@ def test_a_family_is_both_trainings_of_a_kind_and_no_stress_teacher():
 
 def test_two_members_of_a_family_need_two_names():
     plans = load_plans()
-    pooled = config.Families(suites=["controls", "controls"])
+    pooled = Families(suites=["controls", "controls"])
     with pytest.raises(ValueError, match="family 'relu' has two teachers with the name 'relu'"):
         FamiliesPlan(pooled, plans).tabulate()
     with pytest.raises(ValueError, match="no suite 'control' in config/suites; there are"):
-        FamiliesPlan(config.Families(suites=["control"]), plans).tabulate()
+        FamiliesPlan(Families(suites=["control"]), plans).tabulate()
 
 
 def test_thresholds_are_scattered_by_the_factor_that_is_asked_for_and_nothing_else_moves(tmp_path):
@@ -102,9 +104,9 @@ def test_thresholds_are_scattered_by_the_factor_that_is_asked_for_and_nothing_el
 def test_a_misspelt_recipe_is_named(tmp_path):
     (tmp_path / "t.yaml").write_text("teachers: {a: {like: relu, sead: 1}}")
     with pytest.raises(ValueError, match=r"unknown key `teachers\.a\.sead`; did you mean 'seed'"):
-        config.load(tmp_path / "t.yaml", config.MoreTeachers)
+        load(tmp_path / "t.yaml", MoreTeachers)
     (tmp_path / "t.yaml").write_text("teachers: {a: {like: rleu, seed: 1}}")
     plan = load_more_teachers_plan()
-    wrong = type(plan)(config.load(tmp_path / "t.yaml", config.MoreTeachers), plan.assets)
+    wrong = type(plan)(load(tmp_path / "t.yaml", MoreTeachers), plan.assets)
     with pytest.raises(ValueError, match=r"no teacher 'rleu' in config/embedded_assets\.yaml; there are relu"):
         wrong.teacher("a")

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from rsae import config
-from rsae.locks import Lock
+from rsae.config.load import load
+from rsae.data.hub.lockfile import Lock
+from rsae.data.hub.sae_lens_registry import look_up
 from rsae.plan import CONFIG, Plan, load_plans
-from rsae.registry import look_up
 from rsae.report.reported import Reported
 
 PLAN = load_plans()["paper"]
@@ -57,7 +57,7 @@ def test_a_release_or_an_id_that_does_not_exist_is_named():
 
 def test_the_step_count_and_the_reported_hosts_are_the_sources():
     assert PLAN.suite.finetune.steps == 22000
-    known = config.load(CONFIG / "reported.yaml", Reported)
+    known = load(CONFIG / "reported.yaml", Reported)
     assert {(c.host, c.teacher) for c in known.cells} <= set(PLAN.pairs())
 
 

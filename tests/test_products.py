@@ -10,11 +10,11 @@ from transformers import AutoModelForCausalLM
 from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
-from rsae import products
-from rsae.products import affine
-from rsae.quick import quick
+from rsae.data.activations.fast_layers import quick
+from rsae.runtime import matmul
+from rsae.runtime.matmul import affine
 
-onednn = pytest.mark.skipif(products.path() != "onednn", reason="oneDNN is not what multiplies here")
+onednn = pytest.mark.skipif(matmul.path() != "onednn", reason="oneDNN is not what multiplies here")
 
 
 def columns(n: int, m: int) -> torch.Tensor:
@@ -93,9 +93,9 @@ def test_other_dtypes_are_left_to_torch():
 @onednn
 def test_torchs_own_switch_turns_it_off():
     with torch.backends.mkldnn.flags(enabled=False):
-        assert products.path() == "torch"
-    assert products.path() == "onednn"
-    assert products.path("cuda") == "torch"
+        assert matmul.path() == "torch"
+    assert matmul.path() == "onednn"
+    assert matmul.path("cuda") == "torch"
 
 
 @onednn

@@ -12,11 +12,11 @@ from transformers import AutoModelForCausalLM
 
 import rsae.saelens  # noqa: F401 (registers the architecture)
 from rsae import standalone, teachers
+from rsae.data.activations.host import Host, load_model
+from rsae.data.text.tokenizer import load_tokenizer
 from rsae.gates.rational import Rational
-from rsae.hosts import Host, load_model
 from rsae.stages.fit_gate import run as fit_gate
 from rsae.support import mean_l0, settle
-from rsae.tokenizers import load_tokenizer
 from rsae.upgrade.copy import rational_copy
 from rsae.upgrade.refined import pruned, with_rho
 

@@ -5,8 +5,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rsae import shards
-from rsae.shards import Block, Shards, Unfinished
+from rsae.data.activations import shards
+from rsae.data.activations.shards import Block, Shards, Unfinished
 
 
 def blocks(n=1000, d_in=4, step=70, dtype=np.float32):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from rsae import shards as module
-from rsae import shuffle
-from rsae.shards import Block, Shards, write
-from rsae.shuffle import batches, resident
+from rsae.data.activations import batches as shuffling
+from rsae.data.activations import shards as module
+from rsae.data.activations.batches import batches, resident
+from rsae.data.activations.shards import Block, Shards, write
 
 N, D_IN, BATCH, GROUP = 4000, 2, 50, 64  # of 64 rows in the test, so that a small file has many groups
 
@@ -113,7 +113,7 @@ def gpu(monkeypatch):
     """Stands for one, on which a batch arrives as it left; where it is taken from is not pinned."""
     to = torch.Tensor.to
     monkeypatch.setattr(torch.Tensor, "to", lambda x, where, **kwargs: to(x, "cpu"))
-    monkeypatch.setattr(shuffle, "_taken", lambda x, rows, pinned=False: x[rows])
+    monkeypatch.setattr(shuffling, "_taken", lambda x, rows, pinned=False: x[rows])
     return torch.device("cuda")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsae.provenance import import_closure
+from rsae.runtime.fingerprint import import_closure
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -32,23 +32,45 @@ def test_checkers_are_silent(command):
 # lower rows may import higher ones and their own, never the reverse
 LAYERS = [
     [
-        "rsae.files",
-        "rsae.digests",
-        "rsae.parquet",
+        "rsae.runtime.files",
+        "rsae.runtime.seals",
+        "rsae.runtime.parquet",
         "rsae.mistakes",
-        "rsae.strict",
+        "rsae.config.types",
         "rsae.arms",
-        "rsae.progress",
-        "rsae.provenance",
-        "rsae.checkpoint",
+        "rsae.runtime.progress",
+        "rsae.runtime.fingerprint",
+        "rsae.runtime.checkpoint",
     ],
-    ["rsae.docstrings", "rsae.device", "rsae.precision", "rsae.opaque", "rsae.products", "rsae.quick"],
-    ["rsae.hub", "rsae.locks", "rsae.receipts", "rsae.registry", "rsae.sources", "rsae.texts", "rsae.config"],
-    ["rsae.estimates"],
+    [
+        "rsae.data.text.docstrings",
+        "rsae.runtime.device",
+        "rsae.runtime.precision",
+        "rsae.runtime.custom_op",
+        "rsae.runtime.matmul",
+        "rsae.data.activations.fast_layers",
+    ],
+    [
+        "rsae.data.hub.client",
+        "rsae.data.hub.lockfile",
+        "rsae.data.hub.receipts",
+        "rsae.data.hub.sae_lens_registry",
+        "rsae.config.sources",
+        "rsae.data.text.datasets",
+        "rsae.config.suite",
+    ],
+    ["rsae.runtime.resources"],
     ["rsae.rational"],
     ["rsae.gates", "rsae.refine"],
     ["rsae.sae", "rsae.support"],
-    ["rsae.tokens", "rsae.tokenizers", "rsae.shards", "rsae.shuffle", "rsae.hosts", "rsae.teachers"],
+    [
+        "rsae.data.text.tokens",
+        "rsae.data.text.tokenizer",
+        "rsae.data.activations.shards",
+        "rsae.data.activations.batches",
+        "rsae.data.activations.host",
+        "rsae.teachers",
+    ],
     ["rsae.upgrade", "rsae.embedded"],
     ["rsae.arms.*"],  # declared low, in the package itself, and found by name; what they do stands high
     ["rsae.evaluate"],

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rsae import texts
-from rsae.docstrings import Document
-from rsae.sources import HubText
+from rsae.config.sources import HubText
+from rsae.data.text import datasets
+from rsae.data.text.docstrings import Document
 from tests import hub as local
 
 TEXTS = [f"document number {i} is about the number {i}\nand has two lines" for i in range(40)]
@@ -40,20 +40,20 @@ def written(folder, kind):
     ("kind", "per"), [("parquet", "file"), ("jsonl", "file"), ("paragraphs", "paragraph"), ("folder", "file")]
 )
 def test_every_form_gives_the_same_documents(tmp_path, kind, per):
-    found = list(texts.from_files(written(tmp_path / "in", kind), "content", per, None))
+    found = list(datasets.from_files(written(tmp_path / "in", kind), "content", per, None))
     assert [d.text for d in found] == TEXTS
     assert len({d.name for d in found}) == 40
-    assert [d.text for d in texts.from_files(written(tmp_path / "in", kind), "content", per, 3)] == TEXTS[:3]
+    assert [d.text for d in datasets.from_files(written(tmp_path / "in", kind), "content", per, 3)] == TEXTS[:3]
 
 
 def test_documents_are_kept_apart_and_copies_fall_together():
     twice = [Document(f"{i}", t) for i, t in enumerate(TEXTS + TEXTS)]
-    found = texts.shared_out(twice, SHARES, list(SHARES))
+    found = datasets.shared_out(twice, SHARES, list(SHARES))
     every = [d.text for members in found.values() for d in members]
     assert sorted(every) == sorted(TEXTS)  # each once, in one split
     assert all(found.values())
     # more documents move none of the present ones to another split
-    more = texts.shared_out([*twice, Document("new", "something new")], SHARES, list(SHARES))
+    more = datasets.shared_out([*twice, Document("new", "something new")], SHARES, list(SHARES))
     assert all(set(found[s]) <= set(more[s]) for s in SHARES)
 
 
@@ -70,7 +70,7 @@ def test_documents_are_kept_apart_and_copies_fall_together():
 def test_unusable_text_is_named(tmp_path, make, says):
     make(tmp_path / "in")
     with pytest.raises(ValueError, match=says):
-        list(texts.from_files(tmp_path / "in", "text", "file", None))
+        list(datasets.from_files(tmp_path / "in", "text", "file", None))
 
 
 SCRIPT = """

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rsae import tokens
+from rsae.data.text import tokens
 
 
 class Letters:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from rsae.tokenizers import load_tokenizer
+from rsae.data.text.tokenizer import load_tokenizer
 from tests import checkpoints, hub
 
 VOCAB, NARROW, D_SAE, K = 2048, 32, 64, 4

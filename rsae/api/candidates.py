@@ -11,8 +11,8 @@ from torch import Tensor
 from rsae.api import judge
 from rsae.api.given import Split
 from rsae.arms import Arm, Inputs
-from rsae.device import device, named
 from rsae.report.metrics import RECONSTRUCTION
+from rsae.runtime.device import device, named
 from rsae.sae import SAE
 from rsae.stages.fit_gate import run as fit_gate
 from rsae.stages.tune_arm import RULE, choose

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from rsae import teachers
-from rsae.arms import Kind
+from rsae.config.types import Kind
+from rsae.data.text.tokens import Row, TokenRows
 from rsae.sae import SAE
-from rsae.tokens import Row, TokenRows
 
 SHARES = {"finetune": 0.5, "calibration": 0.1, "threshold": 0.1, "tuning": 0.1, "test": 0.2}
 BLOCK = 128  # tokens that stand for a document where documents are not given
@@ -31,7 +31,7 @@ class Given(NamedTuple):
 
     x: Tensor  # [n_tok, d_in], fp32
     document: np.ndarray | None  # [n_tok], numbered from 0; None where nobody says
-    host: Any = None  # rsae.hosts.Host
+    host: Any = None  # rsae.data.activations.host.Host
     rows: TokenRows | None = None  # of the same documents, in the same order
 
 
@@ -88,7 +88,7 @@ def activations_of(data: Any, documents: Any, host: Any, hook: str | None, cente
         data = TokenRows([Row(i, str(i), ids.numpy().astype(np.int32)) for i, ids in enumerate(data)], bos)
     if host is None or hook is None:
         raise ValueError("token ids need `host`, a folder with a Hugging Face model, and `hook`, the SAE's site in it")
-    from rsae.hosts import Host
+    from rsae.data.activations.host import Host
 
     return captured(Host(host, hook, center_writing_weights), data)
 
@@ -103,7 +103,7 @@ def captured(host: Any, rows: TokenRows) -> Given:
         raise ValueError("no whole row of text fits into the tokens asked for; raise --max-tok")
     number = {d: i for i, d in enumerate(dict.fromkeys(r.document for r in rows.rows))}
     rows = rows._replace(rows=[r._replace(document=number[r.document]) for r in rows.rows])
-    from rsae.hosts import activations
+    from rsae.data.activations.host import activations
 
     x, documents = [], []
     for row, values in activations(host, rows, "activations"):

@@ -10,11 +10,12 @@ import torch
 from rsae.api import judge
 from rsae.api.candidates import Jury, estimate, prices, tuned, untuned
 from rsae.api.given import BLOCK, KINDS, activations_of, centred, split, teacher_of
-from rsae.arms import Kind, Precision, arms
-from rsae.device import named
+from rsae.arms import arms
+from rsae.config.types import Kind, Precision
 from rsae.evaluate import verify
-from rsae.files import replacing, write_json
 from rsae.report.cells import Pair
+from rsae.runtime.device import named
+from rsae.runtime.files import replacing, write_json
 from rsae.sae import SAE
 from rsae.upgrade.price import own_coefficient
 
@@ -85,7 +86,7 @@ def upgrade(
     """Give ``sae`` another gate, fine-tune it and, as a control, the SAE itself; judge all on held-out documents.
 
     ``sae``: an SAE of sae_lens or of this project, or the folder of one. ``data``: activations
-    [n_tok, d_in] at its site, or token ids [n_row, len] (or :class:`rsae.tokens.TokenRows`) together with
+    [n_tok, d_in] at its site, or token ids [n_row, len] (or :class:`rsae.data.text.tokens.TokenRows`) together with
     ``host`` (a folder with a Hugging Face model, or its name on the hub) and ``hook``: then delta CE is measured
     too; ``center_writing_weights`` takes each token's mean away, as for an SAE that was trained through such a model
     (left out: what the SAE says of itself). Where every row begins with the same id, it is BOS and left out.
@@ -101,7 +102,7 @@ def upgrade(
     the better one; test documents only judge.
     ``l1_coefficient`` is λ of the teacher's own objective; left out, it is read off the teacher.
     ``steps=0`` trains nothing, and then there is no control. Fine-tunes run on a GPU where there is one,
-    with products in ``precision`` there (see :mod:`rsae.precision`); judging is in fp32 everywhere.
+    with products in ``precision`` there (see :mod:`rsae.runtime.precision`); judging is in fp32 everywhere.
 
     Raises:
         ValueError: an SAE that is not supported or explains nothing of ``data``, too few documents or

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rsae import docstrings, hub, texts, tokens
 from rsae.api.given import FEWEST, centred, teacher_of
 from rsae.api.run import Upgraded, upgrade
-from rsae.arms import Kind
+from rsae.config.sources import Docstrings, FileText, HubText
+from rsae.config.types import Kind
+from rsae.data.hub import client
+from rsae.data.text import datasets, docstrings, tokens
+from rsae.data.text.tokenizer import load_tokenizer
 from rsae.plan import CONFIG, TEXT_SPLITS, load_text
-from rsae.sources import Docstrings, FileText, HubText
-from rsae.tokenizers import load_tokenizer
 
 CTX = 128  # tokens of a row, BOS included, where neither caller nor SAE says
 SHORT = 100  # tokens: documents are asked for as if they were no longer
@@ -47,7 +48,7 @@ def run(
     if sae_id is not None:
         from sae_lens import SAE as SaeLensSAE
 
-        given = hub.patiently(lambda: SaeLensSAE.from_pretrained(teacher, sae_id), teacher, "main", sae_id)
+        given = client.patiently(lambda: SaeLensSAE.from_pretrained(teacher, sae_id), teacher, "main", sae_id)
     _, metadata = teacher_of(given, kind, stated)
     hook = hook or metadata.get("hook_name")
     if hook is None:
@@ -77,7 +78,7 @@ def documents(text: str, limit: int) -> list[tuple[str, str]]:
     """(name, text) of the documents of a file; else at most ``limit`` of a name in config/text, or of a dataset.
 
     Raises:
-        ValueError: it is none of these; or see :func:`read` and :mod:`rsae.texts`.
+        ValueError: it is none of these; or see :func:`read` and :mod:`rsae.data.text.datasets`.
     """
     if Path(text).exists():
         return read(Path(text))
@@ -92,11 +93,11 @@ def documents(text: str, limit: int) -> list[tuple[str, str]]:
             by_split = docstrings.documents(entry.packages, entry.shares, TEXT_SPLITS)
             return [(d.name, d.text) for d in by_split["finetune"][:limit]]
         case FileText():
-            found = texts.from_files(entry.path, entry.column, entry.per, min(limit, entry.documents or limit))
+            found = datasets.from_files(entry.path, entry.column, entry.per, min(limit, entry.documents or limit))
         case _:
             few = min(limit, entry.documents)
             parts = entry.model_dump()["parts"]
-            found = texts.from_hub(
+            found = datasets.from_hub(
                 entry.name, entry.subset, entry.revision, entry.split, entry.column, few, parts=parts
             )
     return [(d.name, d.text) for d in found]

@@ -9,13 +9,9 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
-Kind = Literal["relu", "jumprelu", "topk"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-Objective = Literal["paper", "weighed", "own", "error"]  # see rsae.upgrade.objectives
-Precision = Literal["fp32", "tf32", "bf16"]  # see rsae.precision
-EVERYTHING = ("W_", "b_", "gate.", "refine.")
+from rsae.config.types import ALL_PARAMETERS, KINDS, Kind, Objective
 
 
 class Design(NamedTuple):
@@ -47,7 +43,7 @@ class Arm(NamedTuple):
     design: Design | None = None
     build: Callable[[Any, Inputs], tuple[Any, dict[str, Any]]] | None = None  # (SAE, inputs) to (SAE, facts)
     prepare: Callable[[Any], Any] | None = None  # SAE to SAE
-    trains: tuple[str, ...] = EVERYTHING
+    trains: tuple[str, ...] = ALL_PARAMETERS
     objective: Objective | None = None
     module: str = ""  # filled in here
 

@@ -7,7 +7,8 @@ JumpReLU's per-feature thresholds (see :func:`rsae.upgrade.calibrate.imitated`).
 from functools import partial
 from typing import Any
 
-from rsae.arms import Arm, Design, Inputs, Kind
+from rsae.arms import Arm, Design, Inputs
+from rsae.config.types import Kind
 
 SHAPE_FROZEN = ("W_", "b_", "gate.log_c")  # scales still move
 

@@ -11,9 +11,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from rsae.config import HostRecipe
-from rsae.docstrings import Document
-from rsae.tokens import Row, TokenRows, batches, tokenise
+from rsae.config.assets import HostRecipe
+from rsae.data.text.docstrings import Document
+from rsae.data.text.tokens import Row, TokenRows, batches, tokenise
 
 BOS, BOS_ID = "<|bos|>", 0  # special tokens come first in the vocabulary
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from rsae.files import replacing, sha256
+from rsae.runtime.files import replacing, sha256
 
 LARGEST, TOTAL = 12_000_000, 30_000_000  # bytes; git keeps every version for ever
 

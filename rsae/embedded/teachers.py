@@ -15,7 +15,7 @@ from sae_lens.config import LoggingConfig, SAETrainerConfig
 from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
-from rsae.shards import Shards
+from rsae.data.activations.shards import Shards
 
 CONFIGS = {
     "relu": StandardTrainingSAEConfig,

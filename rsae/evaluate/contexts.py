@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsae.data.text.tokens import TokenRows
 from rsae.sae import SAE
-from rsae.tokens import TokenRows
 
 BEFORE, AFTER = 14, 8  # tokens around the strongest one
 SHOWN = 4  # contexts per feature and SAE

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsae.checkpoint import Checkpoint
+from rsae.data.activations.host import Host
+from rsae.data.text.tokens import Row, TokenRows, batches
 from rsae.evaluate.sums import Cell
-from rsae.hosts import Host
-from rsae.progress import progress
+from rsae.runtime.checkpoint import Checkpoint
+from rsae.runtime.progress import progress
 from rsae.sae import SAE
-from rsae.tokens import Row, TokenRows, batches
 
 BATCH = 32  # rows of the host's context
 LOGITS = 1 << 28  # numbers in one batch's logits, at most: 1 GiB, of which a few are alive at a time

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rsae.docstrings import MIN_WORDS, Document, modules
+from rsae.data.text.docstrings import MIN_WORDS, Document, modules
 
 LABELS = ("package", "owner", "section", "next_token")
 UNLABELLED = ""
@@ -42,7 +42,7 @@ class Paragraph(NamedTuple):
 
 
 def sections(path: Path) -> Iterator[tuple[str, str, str]]:
-    """(paragraph, owner, section) of a source file, in the order in which :mod:`rsae.docstrings` keeps them."""
+    """(paragraph, owner, section) of a source file, in the order of :mod:`rsae.data.text.docstrings`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in other people's sources
         tree = ast.parse(path.read_bytes())

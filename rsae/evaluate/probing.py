@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float, Int
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from rsae.data.activations.shards import Block, Shards
 from rsae.evaluate.labels import UNLABELLED, Examples
 from rsae.evaluate.scores import DENSE, DRAWS, Score
-from rsae.shards import Block, Shards
 
 CLASSES = 5  # of a label, the most frequent ones
 MIN_TRAIN, MIN_TEST = 40, 20  # examples that a class needs

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsae.data.activations.shards import Block
 from rsae.sae import SAE
-from rsae.shards import Block
 
 
 class Sums(NamedTuple):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from rsae import parquet
 from rsae.evaluate.sums import Cell
+from rsae.runtime import parquet
 
 KS = (1, 2, 5)  # features that a probe may read
 DENSE = 0  # stands for k where it reads every number

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from rsae import parquet
+from rsae.runtime import parquet
 
 
 class Cell(NamedTuple):

@@ -8,7 +8,6 @@ A :class:`Plan` is one suite, written in the order of the computation, each file
 sources, upgrades, judgements, suite.
 """
 
-from rsae.digests import DIGESTS
 from rsae.plan.job import (
     CONFIG,
     HOST_FILES,
@@ -24,6 +23,7 @@ from rsae.plan.sources import LIBRARIES_MB
 from rsae.plan.suite import EXTRA_TABLES, PARETO, TABLES, Plan, load_plans
 from rsae.plan.teachers import FamiliesPlan, load_assets_plan, load_families_plan, load_more_teachers_plan
 from rsae.plan.texts import TEXT_SPLITS, load_text
+from rsae.runtime.seals import DIGESTS
 
 __all__ = [
     "CONFIG", "DIGESTS", "EXTRA_TABLES", "HOST_FILES", "LIBRARIES_MB", "PARETO", "RESULTS_VARIABLE", "SAE_FILES",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rsae.files import canonical
-from rsae.provenance import code_digest, lock_digest
-from rsae.sources import LAYOUTS
+from rsae.config.layouts import LAYOUTS
+from rsae.runtime.files import canonical
+from rsae.runtime.fingerprint import code_digest, lock_digest
 
 CONFIG = Path("config")
 RESULTS_VARIABLE = "RSAE_RESULTS"  # variable that tells commands where results lie, if not in results/

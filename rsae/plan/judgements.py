@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from rsae.config.sources import Docstrings
 from rsae.plan.job import Job, derive_seed, pick
 from rsae.plan.texts import load_text
 from rsae.plan.upgrades import Upgrades
-from rsae.sources import Docstrings
 
 PROBED = 2000  # paragraphs of each side of a probe at most, and as many single tokens
 EXAMPLE = 128  # ids of a labelled document that are read, as SAEBench does; a pair's 4000 examples stay in memory

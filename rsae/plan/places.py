@@ -4,14 +4,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rsae import config
 from rsae.arms import Arm, Design, arms
-from rsae.locks import Lock
+from rsae.config.layouts import LAYOUTS, detect, host_files
+from rsae.config.sources import Site
+from rsae.config.suite import Host, Suite, Teacher
+from rsae.data.hub.lockfile import Lock
 from rsae.plan.job import CONFIG, HOST_FILES, SAE_FILES, Opened, fit_path, pick
-from rsae.sources import LAYOUTS, detect, host_files
 
 JUDGEMENTS = ("reconstruction", "downstream")
-RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.receipts`
+RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.data.hub.receipts`
 
 
 class Places:
@@ -24,18 +25,16 @@ class Places:
         ValueError: a host, teacher, arm or seed that the suite does not have.
     """
 
-    def __init__(
-        self, name: str, suite: config.Suite, results: Path = Path("results"), kept: Path | None = None
-    ) -> None:
+    def __init__(self, name: str, suite: Suite, results: Path = Path("results"), kept: Path | None = None) -> None:
         self.name, self.suite, self.results, self.kept = name, suite, results, kept or results
         self.root = results / name
         self.lock = Lock.read(CONFIG / f"{suite.smoke_of or name}.lock.yaml")
 
-    def host(self, host: str) -> config.Host:
+    def host(self, host: str) -> Host:
         """The host's configuration."""
         return pick("host", host, self.suite.hosts)
 
-    def teacher(self, host: str, teacher: str) -> config.Teacher:
+    def teacher(self, host: str, teacher: str) -> Teacher:
         """The teacher's configuration."""
         return pick("teacher", teacher, self.host(host).teachers)
 
@@ -105,7 +104,7 @@ class Places:
         members = self.readings.get(self.reading(address), [])
         return members if address in members else [address]
 
-    def site(self, address: str) -> config.Site:
+    def site(self, address: str) -> Site:
         """The site at an address."""
         host, _, name = address.partition("/")
         if not name:

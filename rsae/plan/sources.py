@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rsae.estimates import BYTES, GIB, Shape
-from rsae.locks import Lock
+from rsae.config.sources import HubText
+from rsae.data.hub.lockfile import Lock
+from rsae.data.hub.sae_lens_registry import look_up
 from rsae.plan.job import CONFIG, Job
 from rsae.plan.places import Places
 from rsae.plan.texts import TEXT_SPLITS, hub_text, load_text, text_job
-from rsae.registry import look_up
-from rsae.sources import HubText
+from rsae.runtime.resources import BYTES, GIB, Shape
 
 LIBRARIES_MB = 2000  # Python, torch and the embedded suite's data: at most 1.5 GB were measured (docs/cluster.md)
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from rsae import config
-from rsae.digests import DIGESTS
-from rsae.files import digest
+from rsae.config.suites import load_suites
 from rsae.plan.job import CONFIG, Job, derive_seed
 from rsae.plan.judgements import Judgements
 from rsae.plan.places import JUDGEMENTS
-from rsae.provenance import lock_digest
+from rsae.runtime.files import digest
+from rsae.runtime.fingerprint import lock_digest
+from rsae.runtime.seals import DIGESTS
 
 TABLES = ("cells.csv", "reconstruction.md", "downstream.md", "win_loss.md", "strict.md", "claims.md")
 PARETO = (
@@ -235,4 +235,4 @@ def load_plans(
     folder: Path | str = CONFIG / "suites", results: Path = Path("results"), kept: Path | None = None
 ) -> dict[str, Plan]:
     """One plan per suite file."""
-    return {name: Plan(name, suite, results, kept) for name, suite in config.load_suites(folder).items()}
+    return {name: Plan(name, suite, results, kept) for name, suite in load_suites(folder).items()}

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from rsae import config
-from rsae.docstrings import SPLITS
-from rsae.locks import Lock
+from rsae.config.assets import Assets, Families, MoreTeachers
+from rsae.config.load import load
+from rsae.data.hub.lockfile import Lock
+from rsae.data.text.docstrings import SPLITS
 from rsae.plan.job import CONFIG, HOST_FILES, SAE_FILES, Job, derive_seed, pick
 from rsae.plan.suite import Plan
 from rsae.plan.texts import text_job
@@ -18,7 +19,7 @@ def _read_by_host(text: Path, host: Path) -> list[Path]:
 class AssetsPlan:
     """How the committed host and teachers are trained again, into ``results/assets``."""
 
-    def __init__(self, recipe: config.Assets, results: Path = Path("results")) -> None:
+    def __init__(self, recipe: Assets, results: Path = Path("results")) -> None:
         self.recipe, self.results, self.root = recipe, results, results / "assets"
 
     def text_files(self) -> list[Path]:
@@ -86,7 +87,7 @@ class MoreTeachersPlan:
 
     COMMITTED = Path("assets/embedded")
 
-    def __init__(self, recipe: config.MoreTeachers, assets: AssetsPlan, results: Path = Path("results")) -> None:
+    def __init__(self, recipe: MoreTeachers, assets: AssetsPlan, results: Path = Path("results")) -> None:
         self.recipe, self.assets, self.results, self.root = recipe, assets, results, results / "teachers"
 
     def activations(self, split: str) -> Job:
@@ -124,7 +125,7 @@ class MoreTeachersPlan:
 class FamiliesPlan:
     """Independent trainings of one recipe, judged together: teachers of several suites with one word as `family`."""
 
-    def __init__(self, families: config.Families, plans: Mapping[str, Plan], results: Path = Path("results")) -> None:
+    def __init__(self, families: Families, plans: Mapping[str, Plan], results: Path = Path("results")) -> None:
         self.suites, self.plans, self.root = families.suites, plans, results / "families"
 
     def tabulate(self) -> Job:
@@ -154,15 +155,15 @@ class FamiliesPlan:
 
 def load_assets_plan(results: Path = Path("results")) -> AssetsPlan:
     """The plan of ``config/embedded_assets.yaml``."""
-    return AssetsPlan(config.load(CONFIG / "embedded_assets.yaml", config.Assets), results)
+    return AssetsPlan(load(CONFIG / "embedded_assets.yaml", Assets), results)
 
 
 def load_more_teachers_plan(results: Path = Path("results")) -> MoreTeachersPlan:
     """The plan of ``config/teachers.yaml``."""
-    recipe = config.load(CONFIG / "teachers.yaml", config.MoreTeachers)
+    recipe = load(CONFIG / "teachers.yaml", MoreTeachers)
     return MoreTeachersPlan(recipe, load_assets_plan(results), results)
 
 
 def load_families_plan(plans: Mapping[str, Plan], results: Path = Path("results")) -> FamiliesPlan:
     """The plan of ``config/families.yaml`` over the suites' plans."""
-    return FamiliesPlan(config.load(CONFIG / "families.yaml", config.Families), plans, results)
+    return FamiliesPlan(load(CONFIG / "families.yaml", Families), plans, results)

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rsae import config
-from rsae.docstrings import SPLITS
-from rsae.locks import Lock
+from rsae.config.load import load
+from rsae.config.sources import Docstrings, FileText, HubText, Text, TextFile
+from rsae.config.types import EVALUATED
+from rsae.data.hub.lockfile import Lock
+from rsae.data.text.docstrings import SPLITS
 from rsae.plan.job import CONFIG, Job
-from rsae.sources import Docstrings, FileText, HubText, Text, TextFile
 
 # In order of precedence up to the last split that the main job needs.
-TEXT_SPLITS = SPLITS[: 1 + max(SPLITS.index(s) for s in config.EVALUATED)]
+TEXT_SPLITS = SPLITS[: 1 + max(SPLITS.index(s) for s in EVALUATED)]
 
 
 def load_text(text: Text) -> Docstrings | FileText | HubText:
@@ -18,7 +19,7 @@ def load_text(text: Text) -> Docstrings | FileText | HubText:
     if not isinstance(text, str):
         return text
     path = CONFIG / "text" / f"{text}.yaml"
-    entry = config.load(path, TextFile, under="text").text
+    entry = load(path, TextFile, under="text").text
     if isinstance(entry, str):
         raise ValueError(f"{path}: expected keys and values, found the name {entry!r}")
     return entry

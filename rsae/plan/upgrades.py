@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rsae import config
+from rsae.config.suite import Variant
 from rsae.plan.job import Job, derive_seed, pick
 from rsae.plan.sources import Sources
 
@@ -129,7 +129,7 @@ class Upgrades(Sources):
         if spec.start is None or not set(seeds) <= set(self.suite.seeds):
             raise ValueError(f"arm {arm!r} with seeds {list(seeds)} is not fine-tuned in suite {self.name!r}")
         activations, threshold = (self.read(host, teacher, s) for s in ("finetune", "threshold"))
-        variant = entry.variants.get(arm) or config.Variant(arm=arm)
+        variant = entry.variants.get(arm) or Variant(arm=arm)
 
         def chosen(name: str, otherwise: float) -> float:
             own = getattr(variant, name)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rsae.rational.exchange import Exchanged, assess, exchange, highest, on_continuum
-from rsae.rational.product import rebuilt, rebuilt_type
+from rsae.rational.from_sign import rebuilt, rebuilt_type
 from rsae.rational.starts import placed, shares, starts
 from rsae.rational.targets import Target
 

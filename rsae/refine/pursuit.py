@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae.precision import exact
-from rsae.products import affine
 from rsae.refine.base import Refinement
 from rsae.refine.resolvent import BLOCK
+from rsae.runtime.matmul import affine
+from rsae.runtime.precision import exact
 
 RIDGE = 1e-6  # of unit rows: tells dependent ones apart
 

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rsae.precision import exact
-from rsae.products import affine
 from rsae.refine.base import Refinement
+from rsae.runtime.matmul import affine
+from rsae.runtime.precision import exact
 
 # numbers in one gathered block, at most: bounds the memory whatever the support's size. On a CPU a block that stays in
 # the cache is gathered and multiplied faster, on CUDA a larger one is worth its launches

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rsae.precision import exact
-from rsae.products import affine
 from rsae.refine.base import Refinement
+from rsae.runtime.matmul import affine
+from rsae.runtime.precision import exact
 
 
 class Steps(Refinement):

@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib
 
-from rsae.files import replacing
+from rsae.runtime.files import replacing
 
 matplotlib.use("agg")
 

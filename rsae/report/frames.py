@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from rsae.files import replacing
+from rsae.runtime.files import replacing
 
 
 def write(rows: Sequence[Sequence[Any]], header: Sequence[str], out: Path, name: str, text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rsae.files import replacing, write_json
+from rsae.runtime.files import replacing, write_json
 
 
 def keep(tables: Sequence[Path], card: Path, trials: Mapping[str, Path], out: Path) -> None:

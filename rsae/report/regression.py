@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from rsae.files import reading, write_json
+from rsae.runtime.files import reading, write_json
 
 KEY = ["host", "teacher", "arm", "seed", "support", "metric"]
 

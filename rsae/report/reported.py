@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field
 from tabulate import tabulate
 
-from rsae.config import Strict
+from rsae.config.types import Strict
 
 Quantity = Literal["mse", "l0", "alive", "delta_ce", "loss_recovered"]
 # how the source may have counted: our metric, and whether codes were raw or cut to their support

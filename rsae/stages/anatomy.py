@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from rsae import parquet
+from rsae.data.activations.shards import Shards
 from rsae.evaluate.anatomy import EPS, Anatomy, anatomy
-from rsae.progress import progress
+from rsae.runtime import parquet
+from rsae.runtime.progress import progress
 from rsae.sae import SAE
-from rsae.shards import Shards
 from rsae.stages.common import chunks, set_up_torch
 
 QUANTILES = (0.05, 0.5, 0.95)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from rsae.device import device
-from rsae.shards import Shards
+from rsae.data.activations.shards import Shards
+from rsae.runtime.device import device
 from rsae.stages.common import chunks, set_up_torch
 from rsae.stages.import_teacher import settled
 from rsae.support import mean_l0

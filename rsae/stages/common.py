@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from rsae.arms import Arm
-from rsae.device import device
-from rsae.estimates import GIB, training
-from rsae.files import sha256
-from rsae.provenance import code_digest
+from rsae.data.activations.batches import resident
+from rsae.data.activations.shards import Shards
+from rsae.runtime.device import device
+from rsae.runtime.files import sha256
+from rsae.runtime.fingerprint import code_digest
+from rsae.runtime.resources import GIB, training
 from rsae.sae import SAE, WEIGHTS
-from rsae.shards import Shards
-from rsae.shuffle import resident
 
 CHUNK = 2048  # tokens; times d_sae floats is the working memory
 

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from rsae import config
-from rsae.digests import untouched
-from rsae.files import replacing
+from rsae.config.load import load
 from rsae.report import reported
+from rsae.runtime.files import replacing
+from rsae.runtime.seals import untouched
 
 
 def run(cells: Path, source: Path, out: Path) -> None:
     """Write ``reported.md``."""
     untouched(cells)
-    known = config.load(source, reported.Reported)
+    known = load(source, reported.Reported)
     with replacing(out) as temporary:
         temporary.write_text(reported.table(known, reported.compare(known, reported.read(cells))))

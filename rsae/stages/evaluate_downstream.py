@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from rsae import tokens
-from rsae.checkpoint import continued
+from rsae.data.activations.host import Host
+from rsae.data.activations.shards import Shards
+from rsae.data.text import tokens
 from rsae.evaluate import sums
 from rsae.evaluate.downstream import Downstream, ablations, downstream_sums, replacement
 from rsae.evaluate.reconstruction import site_mean
-from rsae.files import digest, sha256
-from rsae.hosts import Host
-from rsae.provenance import code_digest
-from rsae.shards import Shards
+from rsae.runtime.checkpoint import continued
+from rsae.runtime.files import digest, sha256
+from rsae.runtime.fingerprint import code_digest
 from rsae.stages.common import digests, load, set_up_torch
 
 

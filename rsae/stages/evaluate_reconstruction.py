@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsae.checkpoint import continued
-from rsae.device import device
+from rsae.data.activations.shards import Shards
 from rsae.evaluate import sums
 from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
-from rsae.files import digest, sha256
-from rsae.progress import progress
-from rsae.provenance import code_digest
+from rsae.runtime.checkpoint import continued
+from rsae.runtime.device import device
+from rsae.runtime.files import digest, sha256
+from rsae.runtime.fingerprint import code_digest
+from rsae.runtime.progress import progress
 from rsae.sae import SAE
-from rsae.shards import Shards
 from rsae.stages.common import digests, load, set_up_torch
 
 PIECE = 512  # tokens; a dozen passes over codes [PIECE, d_sae], which should stay in cache

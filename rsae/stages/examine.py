@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsae import tokens
+from rsae.data.activations.shards import Shards
+from rsae.data.text import tokens
+from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import portrait
 from rsae.evaluate.contexts import Text, contexts
 from rsae.evaluate.portrait import DENSITIES, STRENGTHS, Portrait
 from rsae.evaluate.stability import FEWEST, STRONGEST, Stability, Strongest, Together, compare
-from rsae.files import sealed, write_json
-from rsae.progress import progress
+from rsae.runtime.files import sealed, write_json
+from rsae.runtime.progress import progress
 from rsae.sae import SAE
-from rsae.shards import Shards
 from rsae.stages.common import CHUNK, set_up_torch
-from rsae.tokenizers import load_tokenizer
 
 EXAMINED = 40_000  # tokens at most: pictures need no more
 POINTS = 240  # of a gate's curve

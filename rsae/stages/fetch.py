@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsae import hub, receipts
-from rsae.sources import LAYOUTS, Layout, host_files
+from rsae.config.layouts import LAYOUTS, Layout, host_files
+from rsae.data.hub import client, receipts
 
 
 def run(
@@ -21,10 +21,10 @@ def run(
 
 def fetch(
     repo: str, folder: str, layout: Layout | None, revision: str, pinned: Mapping[str, Any] | None
-) -> hub.Fetched:
-    """The files of a host or a teacher; see :func:`rsae.hub.fetch`."""
-    entries = pinned and {name: hub.Entry(f["size"], f["sha256"]) for name, f in pinned.items()}
-    return hub.fetch(repo, revision, lambda names: wanted(names, repo, folder, layout), pinned=entries)
+) -> client.Fetched:
+    """The files of a host or a teacher; see :func:`rsae.data.hub.client.fetch`."""
+    entries = pinned and {name: client.Entry(f["size"], f["sha256"]) for name, f in pinned.items()}
+    return client.fetch(repo, revision, lambda names: wanted(names, repo, folder, layout), pinned=entries)
 
 
 def wanted(names: Sequence[str], repo: str, folder: str, layout: Layout | None) -> list[str]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsae import hub
-from rsae.locks import Lock
+from rsae.data.hub import client
+from rsae.data.hub.lockfile import Lock
 from rsae.stages.fetch import fetch
 
 
@@ -35,7 +35,7 @@ def run(out: Path, *, suite: str, sources: Sequence[Mapping[str, Any]], datasets
         print(f"{repo} at {got.commit}: {', '.join(got.entries)}", flush=True)
     for name, revision in datasets.items():
         try:
-            fetched[name] = {"commit": hub.ask(name, revision, "dataset").commit, "files": {}}
+            fetched[name] = {"commit": client.ask(name, revision, "dataset").commit, "files": {}}
             print(f"{name} at {fetched[name]['commit']}: streamed when it is read", flush=True)
         except ValueError as error:
             failures[name] = str(error)

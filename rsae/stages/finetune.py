@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from rsae.arms import Kind, arms
-from rsae.checkpoint import Checkpoint, until_done
-from rsae.files import digest, read_sealed, sealed, write_json
-from rsae.shards import Shards
+from rsae.arms import arms
+from rsae.config.types import Kind
+from rsae.data.activations.shards import Shards
+from rsae.runtime.checkpoint import Checkpoint, until_done
+from rsae.runtime.files import digest, read_sealed, sealed, write_json
 from rsae.stages.common import load, read_once, set_up_torch, trained_from
 from rsae.stages.threshold import Threshold
 from rsae.upgrade.finetune import Settings, finetune

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from rsae import shards, tokens
-from rsae.checkpoint import until_done
-from rsae.files import digest, sha256
-from rsae.hosts import Host, Site, activations
-from rsae.provenance import code_digest
+from rsae.data.activations import shards
+from rsae.data.activations.host import Host, Site, activations
+from rsae.data.text import tokens
+from rsae.runtime.checkpoint import until_done
+from rsae.runtime.files import digest, sha256
+from rsae.runtime.fingerprint import code_digest
 from rsae.stages.common import set_up_torch
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rsae import teachers
-from rsae.arms import Kind
-from rsae.receipts import checkpoint
+from rsae.config.layouts import Layout
+from rsae.config.types import Kind
+from rsae.data.activations.shards import Shards
+from rsae.data.hub.receipts import checkpoint
 from rsae.sae import SAE
-from rsae.shards import Shards
-from rsae.sources import Layout
 
 
 def run(teacher: Path, calibration: Path, out: Path, *, hook: str, **stated: Any) -> None:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from rsae.arms import Inputs, Kind, arms
-from rsae.files import read_sealed
-from rsae.shards import Shards
+from rsae.arms import Inputs, arms
+from rsae.config.types import Kind
+from rsae.data.activations.shards import Shards
+from rsae.runtime.files import read_sealed
 from rsae.stages.common import chunks, load, set_up_torch
 from rsae.stages.threshold import Threshold
 

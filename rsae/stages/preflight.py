@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
-from rsae import hub
-from rsae.device import device, named
-from rsae.estimates import BYTES, GIB, Shape
-from rsae.files import write_json
+from rsae.data.hub import client
+from rsae.runtime.device import device, named
+from rsae.runtime.files import write_json
+from rsae.runtime.resources import BYTES, GIB, Shape
 from rsae.stages.fetch import wanted
 
 HOST = ("config.json", "model*.safetensors", "tokenizer.json")  # to name what is missing, before names are known
@@ -103,20 +103,20 @@ def _look(
 ) -> str | None:
     """Why a source cannot be had, or None; what still has to be downloaded is added to ``missing``."""
     repo, revision = source["repo"], source["revision"]
-    kind: hub.Kind = "dataset" if what == "text" else "model"
+    kind: client.Kind = "dataset" if what == "text" else "model"
     key = f"{repo}/{source.get('folder', '')}"
     if key in access:
         return access[key]
     access[key] = None
-    names = list(source.get("pinned") or _names(source, what, hub.cached_names(repo, revision, kind)))
-    lacking = hub.missing(repo, revision, names, kind) if names else list(HOST)
-    if what == "text" and (hub.cached_names(repo, revision, kind) if hub.offline() else False):
+    names = list(source.get("pinned") or _names(source, what, client.cached_names(repo, revision, kind)))
+    lacking = client.missing(repo, revision, names, kind) if names else list(HOST)
+    if what == "text" and (client.cached_names(repo, revision, kind) if client.offline() else False):
         return None
     if not lacking and what != "text":
         return None
     pinned = source.get("pinned") or {}
     try:
-        listing = hub.ask(repo, revision, kind)
+        listing = client.ask(repo, revision, kind)
         if what == "text":
             return None
         lacking = [n for n in _names(source, what, sorted(listing.entries)) if n in lacking or not names]
@@ -124,8 +124,8 @@ def _look(
             listing.entries[n].size or 0 for n in lacking if n in listing.entries
         )
         if lacking:
-            hub.check_access(repo, revision, lacking[0], kind)
-    except hub.UnreachableError:
+            client.check_access(repo, revision, lacking[0], kind)
+    except client.UnreachableError:
         weight = sum(pinned[n]["size"] for n in lacking if n in pinned) or about
         files = "" if what == "text" else f": {', '.join(lacking)} ({'about ' if not pinned else ''}{_gb(weight)})"
         access[key] = f"no network, and the cache lacks {repo}{files}"
@@ -169,7 +169,7 @@ def _shape(host: Mapping[str, Any], pair: Mapping[str, Any], steps: int, batch: 
 
 def _own_size(host: Mapping[str, Any]) -> dict[str, int] | None:
     source = host["source"]
-    folder = Path(host["path"]) if source is None else hub.snapshot(source["repo"], source["revision"])
+    folder = Path(host["path"]) if source is None else client.snapshot(source["repo"], source["revision"])
     if folder is None or not (folder / "config.json").is_file():
         return None
     facts = json.loads((folder / "config.json").read_text())

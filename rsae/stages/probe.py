@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsae.docstrings import Document
+from rsae.data.activations.shards import Block, Shards
+from rsae.data.text.docstrings import Document
+from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import probing
 from rsae.evaluate.labels import Examples, examples
 from rsae.evaluate.scores import DENSE, KS, Score, write
 from rsae.evaluate.sums import Cell
 from rsae.gates.topk import TopK
-from rsae.progress import progress
+from rsae.runtime.progress import progress
 from rsae.sae import SAE
-from rsae.shards import Block, Shards
 from rsae.stages.common import set_up_torch
 from rsae.support import mean_l0
-from rsae.tokenizers import load_tokenizer
 
 RESIDUAL, RANDOM = "residual", "random"  # baselines, among the arms of the file
 SAMPLE = 4096  # tokens on which the teacher's l0 is taken

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rsae import tokens
-from rsae.docstrings import Document
+from rsae.data.activations.host import Host, activations
+from rsae.data.activations.shards import Block
+from rsae.data.text import tokens
+from rsae.data.text.docstrings import Document
+from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate.labels import Examples
-from rsae.hosts import Host, activations
-from rsae.shards import Block
 from rsae.stages.common import set_up_torch
 from rsae.stages.probe import Side, judge
-from rsae.tokenizers import load_tokenizer
 
 
 def run(

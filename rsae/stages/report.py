@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from rsae.digests import untouched
-from rsae.files import read_sealed, replacing
 from rsae.report import blocks, exports, pictures
 from rsae.report.page import Picture, render
+from rsae.runtime.files import read_sealed, replacing
+from rsae.runtime.seals import untouched
 
 Draw = Callable[[pictures.Found, Path, str, Mapping[str, str]], None]
 OF_A_PAIR: dict[str, tuple[Draw, str]] = {  # section: how it is drawn, what it shows

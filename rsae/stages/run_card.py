@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from rsae.device import named
-from rsae.digests import untouched
-from rsae.files import read_sealed, sha256, write_json
-from rsae.provenance import ROOT
+from rsae.runtime.device import named
+from rsae.runtime.files import read_sealed, sha256, write_json
+from rsae.runtime.fingerprint import ROOT
+from rsae.runtime.seals import untouched
 from rsae.stages.tune import RULE
 
 PACKAGES = (

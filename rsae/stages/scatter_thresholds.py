@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from rsae.files import replacing, sha256
+from rsae.runtime.files import replacing, sha256
 from rsae.sae import CFG, WEIGHTS
 from rsae.stages.train_host import write_card
 

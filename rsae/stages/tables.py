@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from rsae import digests
-from rsae.files import read_sealed, replacing
 from rsae.report import cells, counting, fairness, probing, tables
 from rsae.report.claims import Cost, claims
 from rsae.report.metrics import DOWNSTREAM, RECONSTRUCTION
+from rsae.runtime import seals
+from rsae.runtime.files import read_sealed, replacing
 from rsae.sae import LINEAR
 
 Cell = tuple[str, str, str, int]  # host, teacher, arm, seed
@@ -57,7 +57,7 @@ def run(
     for name, text in texts.items():
         with replacing(out / name) as temporary:
             temporary.write_text(text + absent)
-    digests.record([out / name for name in ("cells.csv", *texts)])
+    seals.record([out / name for name in ("cells.csv", *texts)])
 
 
 def _tokens(saes: Mapping[Cell, tuple[Path, Path | None]], pair: cells.Pair) -> dict[str, set[int]]:

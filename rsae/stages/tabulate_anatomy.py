@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsae import parquet
-from rsae.files import replacing
 from rsae.report import figures
 from rsae.report.frames import markdown
+from rsae.runtime import parquet
+from rsae.runtime.files import replacing
 
 TEXT = """\
 # Anatomy

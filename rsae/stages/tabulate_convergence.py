@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from rsae.files import read_sealed, replacing
 from rsae.report import convergence
+from rsae.runtime.files import read_sealed, replacing
 
 
 def run(trials: Mapping[str, Path], out: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rsae.files import replacing
 from rsae.report import cells, figures, pareto, pictures
 from rsae.report.bootstrap import interval
 from rsae.report.frames import markdown
+from rsae.runtime.files import replacing
 
 TEXT = """\
 # Error against sparsity

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rsae.files import replacing
 from rsae.report import cells, probing
+from rsae.runtime.files import replacing
 
 
 def run(

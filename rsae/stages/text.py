@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsae import docstrings, texts
-from rsae.docstrings import Document
-from rsae.files import replacing, sealed, sha256, write_json
+from rsae.data.text import datasets, docstrings
+from rsae.data.text.docstrings import Document
+from rsae.runtime.files import replacing, sealed, sha256, write_json
 
 
 def run(out: Path, *, source: str, shares: Mapping[str, float], splits: Sequence[str], **options: Any) -> None:
@@ -43,7 +43,7 @@ def _documents(
         case "docstrings":
             return docstrings.documents(options["packages"], shares, splits)
         case "files":
-            found = texts.from_files(Path(options.pop("path")), **options)
+            found = datasets.from_files(Path(options.pop("path")), **options)
         case _:
-            found = texts.from_hub(**options)
-    return texts.shared_out(found, shares, splits)
+            found = datasets.from_hub(**options)
+    return datasets.shared_out(found, shares, splits)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from rsae.rational import targets
+from rsae.rational.affine_pieces import fewest_continuous, fewest_jumping
 from rsae.rational.attempts import Attempts
+from rsae.rational.from_sign import rebuilt, rebuilt_type, sign_of
 from rsae.rational.minimax import minimax
-from rsae.rational.pieces import fewest_continuous, fewest_jumping
-from rsae.rational.product import rebuilt, rebuilt_type, sign_of
 from rsae.rational.rates import growth, power
 from rsae.rational.zolotarev import zolotarev_sign
 from rsae.report import frames

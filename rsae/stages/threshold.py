@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rsae.data.activations.shards import Shards
 from rsae.gates.rational import Rational
 from rsae.sae import SAE
-from rsae.shards import Shards
 from rsae.stages.common import chunks
 from rsae.support import is_open, mean_l0, settle
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from rsae import tokens
-from rsae.files import read_sealed, sha256
-from rsae.tokenizers import load_tokenizer
+from rsae.data.text import tokens
+from rsae.data.text.tokenizer import load_tokenizer
+from rsae.runtime.files import read_sealed, sha256
 
 
 def run(
@@ -16,7 +16,7 @@ def run(
     """Read JSON lines (name, text) with ``datasets``, write rows of at most ``ctx`` ids.
 
     Raises:
-        ValueError: the text is not what its manifest says, or see :func:`rsae.tokens.tokenise`.
+        ValueError: the text is not what its manifest says, or see :func:`rsae.data.text.tokens.tokenise`.
     """
     made = sha256(text)
     manifest, remedy = text.with_name("manifest.json"), f"delete the folder {text.parent} and run again"

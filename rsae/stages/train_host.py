@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from rsae.config import HostRecipe
-from rsae.docstrings import Document
+from rsae.config.assets import HostRecipe
+from rsae.data.text.docstrings import Document
 from rsae.embedded.host import train_host
-from rsae.files import replacing, sha256
+from rsae.runtime.files import replacing, sha256
 
 
 def run(train: Path, validation: Path, out: Path, *, seed: int, **recipe: object) -> None:
-    """``recipe`` holds the fields of :class:`rsae.config.HostRecipe`."""
+    """``recipe`` holds the fields of :class:`rsae.config.assets.HostRecipe`."""
     with replacing(out) as temporary:
         facts = train_host(
             HostRecipe.model_validate(recipe), seed, read_documents(train), read_documents(validation), temporary

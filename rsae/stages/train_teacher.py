@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rsae.embedded.teachers import train_teacher
-from rsae.files import replacing, sha256
+from rsae.runtime.files import replacing, sha256
 from rsae.stages.common import set_up_torch
 from rsae.stages.train_host import write_card
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from rsae.arms import EVERYTHING
-from rsae.checkpoint import Checkpoint
+from rsae.config.types import ALL_PARAMETERS
+from rsae.data.activations.shards import Shards
+from rsae.runtime.checkpoint import Checkpoint
 from rsae.sae import SAE
-from rsae.shards import Shards
 from rsae.stages.common import chunks, load, read_once
 from rsae.stages.threshold import Threshold
 from rsae.support import mean_l0
@@ -32,7 +32,7 @@ class Trials:
         self,
         sae: SAE,
         setting: Mapping[str, float],
-        trains: tuple[str, ...] = EVERYTHING,
+        trains: tuple[str, ...] = ALL_PARAMETERS,
         checkpoint: Checkpoint | None = None,
     ) -> dict[str, float]:
         """Fine-tune ``sae`` with one setting; its mse and l0 on hard codes."""

@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rsae.files import sealed, write_json
+from rsae.runtime.files import sealed, write_json
 from rsae.stages.common import load, set_up_torch
 from rsae.stages.trials import Trials
 

@@ -5,9 +5,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rsae.arms import Kind, arms
-from rsae.checkpoint import Checkpoint, until_done
-from rsae.files import digest, sealed, write_json
+from rsae.arms import arms
+from rsae.config.types import Kind
+from rsae.runtime.checkpoint import Checkpoint, until_done
+from rsae.runtime.files import digest, sealed, write_json
 from rsae.stages.common import load, set_up_torch, trained_from
 from rsae.stages.trials import Trials
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from rsae import tokens
-from rsae.arms import Kind
-from rsae.device import device
+from rsae.config.layouts import Layout
+from rsae.config.types import Kind
+from rsae.data.activations.host import Host
+from rsae.data.activations.shards import Shards
+from rsae.data.hub.receipts import checkpoint
+from rsae.data.text import tokens
 from rsae.evaluate import verify
 from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import site_mean
-from rsae.files import sealed, write_json
-from rsae.hosts import Host
-from rsae.receipts import checkpoint
-from rsae.shards import Shards
-from rsae.sources import Layout
+from rsae.runtime.device import device
+from rsae.runtime.files import sealed, write_json
 from rsae.stages.common import chunks, set_up_torch
 from rsae.stages.import_teacher import settled
 from rsae.teachers.peer import load_peer

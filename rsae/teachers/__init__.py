@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rsae.arms import Kind
-from rsae.files import short
+from rsae.config.layouts import Layout, detect
+from rsae.config.types import Kind
+from rsae.runtime.files import short
 from rsae.sae import SAE
-from rsae.sources import Layout, detect
 from rsae.teachers import dictionary_learning, gemma_scope, sae_lens_layout
 from rsae.teachers.weights import Weights, check_site, settle
 

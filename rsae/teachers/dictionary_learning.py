@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from rsae.arms import Kind
-from rsae.files import reading, short
+from rsae.config.types import Kind
+from rsae.runtime.files import reading, short
 from rsae.sae import LINEAR
 from rsae.teachers.weights import Weights, refuse_unsupported
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rsae.files import reading
+from rsae.runtime.files import reading
 from rsae.teachers.weights import Weights
 
 TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")

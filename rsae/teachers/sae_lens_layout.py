@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from rsae.arms import Kind
+from rsae.config.types import Kind
 from rsae.sae import CFG, WEIGHTS
 from rsae.teachers.weights import Weights, refuse_unsupported
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rsae.arms import Kind
+from rsae.config.types import Kind
 from rsae.gates.base import Gate
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU

@@ -1,6 +1,7 @@
 """A step's loss and its gradients as one graph of torch's compiler, which fuses what lies between the products.
 
-Gates' kernels and a CPU's products are called as they are (:mod:`rsae.opaque`); Adam is one kernel without it.
+Gates' kernels and a CPU's products are called as they are (:mod:`rsae.runtime.custom_op`); Adam is one kernel
+without it.
 """
 
 import importlib.util
@@ -10,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from rsae import products
+from rsae.runtime import matmul
 
 Path = Literal["compiled", "eager"]
 LONG = 10_000  # steps over which a GPU is expected to win back the half minute of a compilation
@@ -43,7 +44,7 @@ def compiled(loss: types.FunctionType) -> Any:
 
     Both calls raise what :func:`failed` knows where torch cannot.
     """
-    torch.compiler.assume_constant_result(products.path)  # it asks C++ what the processor is
+    torch.compiler.assume_constant_result(matmul.path)  # it asks C++ what the processor is
     # of a code object of its own: torch counts a function's versions by it, and several arms may share a process
     code, name = loss.__code__.replace(), loss.__name__
     own = types.FunctionType(code, loss.__globals__, name, loss.__defaults__, loss.__closure__)

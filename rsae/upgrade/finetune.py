@@ -9,17 +9,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae import products, shuffle
-from rsae.arms import EVERYTHING, Objective, Precision
-from rsae.checkpoint import Checkpoint
-from rsae.estimates import GIB
-from rsae.files import short
+from rsae.config.types import ALL_PARAMETERS, Objective, Precision
+from rsae.data.activations import batches
+from rsae.data.activations.shards import Shards
 from rsae.gates import kernels
 from rsae.gates.rational import Rational
-from rsae.precision import forward, training
-from rsae.progress import progress
+from rsae.runtime import matmul
+from rsae.runtime.checkpoint import Checkpoint
+from rsae.runtime.files import short
+from rsae.runtime.precision import forward, training
+from rsae.runtime.progress import progress
+from rsae.runtime.resources import GIB
 from rsae.sae import SAE
-from rsae.shards import Shards
 from rsae.upgrade import compiled, objectives
 from rsae.upgrade.parallel import ALONE, Alone, divided, number, whole
 
@@ -37,7 +38,7 @@ class Settings(NamedTuple):
     decay_share: float  # last part of the steps, over which the rates fall linearly to 0
     l1_coefficient: float  # λ, the price of sparsity; of L0 where the objective says so
     objective: Objective = "paper"
-    precision: Precision = "fp32"  # of matrix products, on a GPU; see rsae.precision
+    precision: Precision = "fp32"  # of matrix products, on a GPU; see rsae.runtime.precision
     pool_gib: int = 8  # of activations in memory at once; the order of what is more depends on it
 
 
@@ -49,7 +50,7 @@ class Outcome(NamedTuple):
     seconds: float
     max_code: float
     gate_path: str  # see rsae.gates.kernels.path; plain where no gate is rational
-    products: str  # see rsae.products.path
+    products: str  # see rsae.runtime.matmul.path
     step: compiled.Path
     parts: int  # into which each batch was cut, for want of memory
     processes: int = 1
@@ -62,7 +63,7 @@ def finetune(
     settings: Settings,
     seed: int,
     what: str = "finetune",
-    trains: tuple[str, ...] = EVERYTHING,
+    trains: tuple[str, ...] = ALL_PARAMETERS,
     checkpoint: Checkpoint | None = None,
     group: Alone = ALONE,
 ) -> Outcome:
@@ -87,7 +88,7 @@ def finetune(
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
         pool, where = settings.pool_gib * GIB, sae.W_enc.device
-        stream = shuffle.batches(data, settings.batch, seed, run.step, pool, where)
+        stream = batches.batches(data, settings.batch, seed, run.step, pool, where)
         for _ in progress(range(run.step, settings.steps), settings.steps - run.step, what):
             run.advance(next(stream))
             if checkpoint and group.any(checkpoint.due or run.step == settings.steps):
@@ -95,7 +96,7 @@ def finetune(
                 checkpoint.stopping = group.any(checkpoint.stopping)  # all leave, and after the first has saved
                 checkpoint.leave()
     with forward(settings.precision, where.type):
-        library = "onednn" if products.takes(sae.W_enc) else "torch"
+        library = "onednn" if matmul.takes(sae.W_enc) else "torch"
     group.give(sae)
     rational = any(isinstance(module, Rational) for module in sae.modules())
     gate_path = (kernels.path(where.type) if group.compiles else "tiled") if rational else "plain"

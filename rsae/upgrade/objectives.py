@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae.arms import Objective
+from rsae.config.types import Objective
 from rsae.gates.base import Gate
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.topk import TopK

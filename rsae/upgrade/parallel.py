@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_module, distribute_tensor
 
-from rsae.checkpoint import Checkpoint
-from rsae.device import device
+from rsae.runtime.checkpoint import Checkpoint
+from rsae.runtime.device import device
 from rsae.sae import SAE
 
 By = Literal["token", "feature"]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rsae.arms import KINDS, Inputs, arms
+from rsae.arms import Inputs, arms
+from rsae.config.types import KINDS
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK

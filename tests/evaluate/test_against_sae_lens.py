@@ -8,7 +8,7 @@ from sae_lens import SAE as SaeLensSAE
 
 from benchmarks import peers
 from rsae import teachers
-from rsae.hosts import Host
+from rsae.data.activations.host import Host
 
 CTX = 48
 

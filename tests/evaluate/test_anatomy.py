@@ -72,7 +72,7 @@ def test_the_correlation_is_numpys(make_sae):
 
 
 def test_the_table_shows_means_over_seeds(make_sae, tmp_path):
-    from rsae.shards import Block, write
+    from rsae.data.activations.shards import Block, write
     from rsae.stages import anatomy as stage
     from rsae.stages import tabulate_anatomy
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from rsae.checkpoint import Checkpoint
+from rsae.data.activations.host import Host
+from rsae.data.text.tokens import Row, TokenRows
 from rsae.evaluate import downstream
 from rsae.evaluate.downstream import Replacement, ablations, downstream_sums
-from rsae.hosts import Host
-from rsae.tokens import Row, TokenRows
+from rsae.runtime.checkpoint import Checkpoint
 
 HOST, LAYER = "assets/embedded/host", 1
 LENGTHS = (40, 7, 23)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from rsae.data.text.tokens import Row, TokenRows
 from rsae.evaluate.contexts import AFTER, BEFORE, Text, apart, contexts
 from rsae.evaluate.portrait import STRENGTHS, Portrait, binned, curve, elementwise, preactivation
 from rsae.evaluate.stability import FEWEST, Strongest, Together, compare, overlap
@@ -12,7 +13,6 @@ from rsae.gates.relu import ReLU
 from rsae.gates.rescaled import Rescaled
 from rsae.gates.topk import TopK
 from rsae.refine.resolvent import Resolvent
-from rsae.tokens import Row, TokenRows
 
 
 def random_codes(n_tok: int, d_sae: int, seed: int, share: float = 0.3) -> torch.Tensor:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rsae import texts
+from rsae.config.sources import FileText, HubText
+from rsae.data.text import datasets
 from rsae.evaluate import scores
 from rsae.evaluate.sums import Cell
 from rsae.plan import load_plans
 from rsae.plan.texts import load_text
 from rsae.report import probing
 from rsae.report.cells import Pair
-from rsae.sources import FileText, HubText
 from rsae.stages import probe_text, text
 
 TEACHER = Path("assets/embedded/teachers/topk")
@@ -100,7 +100,7 @@ def test_a_text_without_labels_is_refused(tmp_path):
 def test_a_row_without_its_label_is_named(missing):
     rows = [{"body": "some words", "kind": "prose"}, {"body": "more words", "kind": missing}]
     with pytest.raises(ValueError, match=r"the text: row 1 has no value in the column 'kind'"):
-        list(texts._documents(rows, "body", "kind", "t", "the text"))
+        list(datasets._documents(rows, "body", "kind", "t", "the text"))
 
 
 def test_classes_come_in_equal_shares_from_a_text_that_is_sorted_by_them(tmp_path):
@@ -109,7 +109,7 @@ def test_classes_come_in_equal_shares_from_a_text_that_is_sorted_by_them(tmp_pat
     path.write_text("".join(json.dumps({"body": f"review {i}", "stars": s}) + "\n" for i, s in enumerate(stars)))
 
     def found(limit, classes):
-        return [(d.text, d.label) for d in texts.from_files(path, "body", "line", limit, "stars", classes)]
+        return [(d.text, d.label) for d in datasets.from_files(path, "body", "line", limit, "stars", classes)]
 
     seven = [*range(4), *range(80, 83)]
     assert found(7, ["1.0", "5.0"]) == [(f"review {i}", str(stars[i])) for i in seven]

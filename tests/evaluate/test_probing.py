@@ -5,14 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
-from rsae.docstrings import Document
+from rsae.data.activations.shards import Block
+from rsae.data.text.docstrings import Document
+from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import probing, scores
 from rsae.evaluate.labels import LABELS, UNLABELLED, Examples, examples, kind, paragraphs
 from rsae.evaluate.sums import Cell
 from rsae.report import metrics
 from rsae.report import probing as probing_table
-from rsae.shards import Block
-from rsae.tokenizers import load_tokenizer
 
 SOURCE = '''"""This module holds one class and one function of its own."""
 

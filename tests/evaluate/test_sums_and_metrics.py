@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from rsae.data.activations.shards import Block
 from rsae.evaluate import sums
 from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
 from rsae.gates.relu import ReLU
 from rsae.report.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
 from rsae.sae import SAE
-from rsae.shards import Block
 
 
 def value(name, columns):

@@ -25,17 +25,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from rsae import config, mistakes, shards, teachers, texts, tokens
+from rsae import mistakes, teachers
 from rsae.api import shell
-from rsae.arms import Kind
-from rsae.checkpoint import Checkpoint
+from rsae.config.load import load
+from rsae.config.suite import Suite
+from rsae.config.types import Kind
+from rsae.data.activations import shards
+from rsae.data.text import datasets, tokens
 from rsae.evaluate import sums
-from rsae.files import read_sealed, sealed, write_json
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.rational import Rational
 from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
 from rsae.refine.resolvent import Resolvent
+from rsae.runtime.checkpoint import Checkpoint
+from rsae.runtime.files import read_sealed, sealed, write_json
 from rsae.sae import LINEAR, SAE
 from tests import checkpoints
 from tests.faults.pipeline import SUITE
@@ -103,7 +107,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
         "checkpoint": Specimen(folder / "state.pt", _state, True),
         "text of an upgrade": Specimen(folder / "text.jsonl", shell.read, False),
         "text of a suite": Specimen(folder / "text.parquet", _text, False),
-        "suite": Specimen(folder / "suite.yaml", lambda p: config.load(p, config.Suite), False),
+        "suite": Specimen(folder / "suite.yaml", lambda p: load(p, Suite), False),
     }
     found |= {f"own {name} SAE": Specimen(folder / name, _sae, True) for name in saes}
     foreign: dict[Kind, Path] = {
@@ -117,7 +121,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
 
 
 def _text(path: Path) -> Any:
-    return list(texts.from_files(path, "text", "line", None))
+    return list(datasets.from_files(path, "text", "line", None))
 
 
 def _shards(path: Path) -> Any:

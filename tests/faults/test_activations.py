@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from rsae import shards, tokens
 from rsae.arms import Inputs, arms
+from rsae.data.activations import shards
+from rsae.data.activations.host import Host
+from rsae.data.text import tokens
 from rsae.evaluate import sums, verify
 from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import reconstruction_sums
 from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
-from rsae.hosts import Host
 from rsae.rational.safe_pade import SafePade
 from rsae.report import cells
 from rsae.report.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION

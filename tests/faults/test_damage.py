@@ -9,10 +9,10 @@ import json
 import pytest
 
 from rsae import card
+from rsae.data.activations.shards import Shards
 from rsae.evaluate import sums
-from rsae.files import read_sealed, reading
+from rsae.runtime.files import read_sealed, reading
 from rsae.sae import SAE
-from rsae.shards import Shards
 from tests.faults import pipeline
 
 PAIR = f"--host {pipeline.HOST} --teacher {pipeline.TEACHER}"

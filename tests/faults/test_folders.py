@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsae import mistakes, shards
+from rsae import mistakes
+from rsae.data.activations import shards
 from tests import hub as local
 from tests.faults import pipeline
 
@@ -31,7 +32,7 @@ def test_a_second_trainer_of_one_arm_is_told_and_nothing_is_lost(project, rsae):
     code = f"""
 import sys
 from pathlib import Path
-from rsae.checkpoint import alone
+from rsae.runtime.checkpoint import alone
 with alone(Path({str(states)!r})):
     print("held", flush=True)
     sys.stdin.read()

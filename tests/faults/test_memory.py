@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from rsae.checkpoint import Checkpoint
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
 from rsae.refine.resolvent import Resolvent
+from rsae.runtime.checkpoint import Checkpoint
 from rsae.upgrade import finetune as module
 from rsae.upgrade import objectives
 from rsae.upgrade.finetune import Settings, finetune

@@ -10,9 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsae import config
+from rsae.config import load as yaml_reader
+from rsae.config.load import load
+from rsae.config.suite import Suite
+from rsae.config.suites import load_suites
+from rsae.data.activations.shards import Shards
 from rsae.plan import Plan, load_plans
-from rsae.shards import Shards
 from tests.faults import pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +57,7 @@ def test_nothing_that_is_read_is_run():
     sources = [*sorted((ROOT / "rsae").rglob("*.py"))]
     assert len(sources) > 60
     assert [f"{path}: {what}" for path in sources for what in unsafe(path)] == []
-    assert issubclass(config._UniqueKeys, yaml.SafeLoader)
+    assert issubclass(yaml_reader._UniqueKeys, yaml.SafeLoader)
 
 
 def test_the_search_for_what_is_unsafe_finds_it(tmp_path):
@@ -130,7 +133,7 @@ def test_names_from_a_config_stay_below_results_or_are_refused(where, name):
         case _:
             host["tokens"][name] = 5
     try:
-        suite = config.Suite.model_validate(raw)
+        suite = Suite.model_validate(raw)
     except ValueError:
         return
     for path in outputs(Plan("mine", suite)) if where != "text" else []:
@@ -143,13 +146,13 @@ def test_names_from_a_config_stay_below_results_or_are_refused(where, name):
 def test_a_suite_file_whose_name_is_no_plain_name_is_refused(tmp_path, name):
     (tmp_path / f"{name}.yaml").write_text(pipeline.SUITE)
     with pytest.raises(ValueError, match="is no plain name; rename it"):
-        config.load_suites(tmp_path)
+        load_suites(tmp_path)
 
 
 def test_a_manifest_cannot_point_elsewhere_even_if_it_is_sealed(project):
     import json
 
-    from rsae.files import sealed, unsealed
+    from rsae.runtime.files import sealed, unsealed
 
     folder = project / f"results/tiny/{pipeline.HOST}/activations/test"
     for name in ("../calibration/shard-00000.parquet", "/etc/passwd", "..", ""):
@@ -165,7 +168,7 @@ def test_yaml_that_unfolds_to_gigabytes_is_refused_in_a_short_sentence(tmp_path)
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     (tmp_path / "s.yaml").write_text("\n".join([*lines, "seeds: *a9"]))
     with pytest.raises(ValueError, match="seeds") as caught:
-        config.load(tmp_path / "s.yaml", config.Suite)
+        load(tmp_path / "s.yaml", Suite)
     assert len(str(caught.value)) < 10_000
 
 

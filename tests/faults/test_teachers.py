@@ -13,7 +13,7 @@ import torch
 
 from rsae import teachers
 from rsae.evaluate import verify
-from rsae.files import read_sealed
+from rsae.runtime.files import read_sealed
 from tests import checkpoints
 from tests.faults import pipeline
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rsae.rational.pieces import fewest_continuous, fewest_jumping
+from rsae.rational.affine_pieces import fewest_continuous, fewest_jumping
 from rsae.rational.rates import growth, power
 from rsae.rational.zolotarev import zolotarev_sign
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rsae.rational import targets
-from rsae.rational.product import rebuilt, rebuilt_type, sign_of
+from rsae.rational.from_sign import rebuilt, rebuilt_type, sign_of
 from rsae.rational.zolotarev import zolotarev_sign
 
 

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from rsae import provenance
 from rsae.report import blocks, exports
 from rsae.report.page import overview, render
+from rsae.runtime import fingerprint
 
 CLAIMS = """# Claims
 
@@ -126,17 +126,17 @@ def test_tables_go_out_as_csv_and_latex(claims, tmp_path):
 
 
 def test_another_style_is_another_page_to_snakemake(tmp_path, monkeypatch):
-    shutil.copytree(provenance.PACKAGE, tmp_path / "rsae", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(provenance, "PACKAGE", tmp_path / "rsae")
+    shutil.copytree(fingerprint.PACKAGE, tmp_path / "rsae", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path / "rsae")
 
     def digests() -> list[str]:
-        provenance.code_digest.cache_clear()
-        return [provenance.code_digest(f"rsae.stages.{stage}") for stage in ("report", "tables")]
+        fingerprint.code_digest.cache_clear()
+        return [fingerprint.code_digest(f"rsae.stages.{stage}") for stage in ("report", "tables")]
 
     before = digests()
     with open(tmp_path / "rsae/report/page/style.css", "a") as file:
         file.write("body { color: red }")
     after = digests()
-    provenance.code_digest.cache_clear()
+    fingerprint.code_digest.cache_clear()
     assert after[0] != before[0]
     assert after[1] == before[1]

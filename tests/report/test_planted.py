@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from rsae.evaluate import sums
-from rsae.files import sealed, write_json
+from rsae.runtime.files import sealed, write_json
 from rsae.sae import LINEAR
 from rsae.stages import tables
 

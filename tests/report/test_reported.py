@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rsae import config
+from rsae.config.load import load
 from rsae.report import reported
 from rsae.report.reported import Cell, Reported
 
@@ -87,7 +87,7 @@ def test_the_committed_numbers_are_those_of_the_source():
         for arm, value in zip(("teacher", "rsae_init", "rsae"), values, strict=True):
             if value != "-":
                 wanted.add((*pair.split("/"), metric, arm, float(value), 10.0 ** -len(value.split(".")[1])))
-    known = config.load(Path("config/reported.yaml"), Reported)
+    known = load(Path("config/reported.yaml"), Reported)
     found = {(c.host, c.teacher, c.metric, c.arm, c.value, c.rounding) for c in known.cells}
     assert found == wanted
     assert [c.minus for c in known.cells if c.metric == "l0"] == ["teacher"]

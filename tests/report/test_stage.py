@@ -10,9 +10,9 @@ import torch
 from typer.testing import CliRunner
 
 from rsae.cli import app
-from rsae.files import read_sealed
+from rsae.data.activations.shards import Shards
+from rsae.runtime.files import read_sealed
 from rsae.sae import SAE
-from rsae.shards import Shards
 from tests.faults.pipeline import HOST, TEACHER, finish, project
 
 ARMS = ("teacher", "teacher_ft", "rsae_init", "rsae")

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from rsae import teachers
-from rsae.arms import Kind
+from rsae.config.types import Kind
 from rsae.sae import SAE
 from rsae.teachers.peer import gap, load_peer
 from tests import checkpoints

@@ -15,9 +15,9 @@ from torch._dynamo.utils import counters
 from torch._inductor import config
 from torch._inductor.graph import GraphLowering
 
-from rsae.checkpoint import Checkpoint
-from rsae.device import device
 from rsae.refine.resolvent import Resolvent
+from rsae.runtime.checkpoint import Checkpoint
+from rsae.runtime.device import device
 from rsae.sae import SAE
 from rsae.stages.common import set_up_torch
 from rsae.upgrade import compiled

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rsae.checkpoint import Checkpoint
 from rsae.gates.base import Gate
 from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.mixture import Mixture
@@ -17,6 +16,7 @@ from rsae.gates.relu import ReLU
 from rsae.gates.supported import Supported
 from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
+from rsae.runtime.checkpoint import Checkpoint
 from rsae.sae import SAE
 from rsae.upgrade import finetune as loop
 from rsae.upgrade.parallel import Follower, joined

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from rsae import products
 from rsae.gates import kernels
 from rsae.gates.relu import ReLU
+from rsae.runtime import matmul
 from rsae.upgrade import compiled
 from rsae.upgrade.finetune import Settings, finetune
 from tests.upgrade.compiled_worker import CASES
@@ -127,7 +127,7 @@ def test_torch_is_told_the_shapes_of_the_gates_operations(monkeypatch, path, siz
     torch.library.opcheck(torch.ops.rsae.rational_gradients.default, gradients)
 
 
-@pytest.mark.skipif(products.path() != "onednn", reason="oneDNN is asked where there is AVX-512")
+@pytest.mark.skipif(matmul.path() != "onednn", reason="oneDNN is asked where there is AVX-512")
 @pytest.mark.parametrize("bias", [None, torch.randn(3)])
 def test_torch_is_told_the_shape_of_a_product(bias):
     for x in (torch.randn(5, 4), torch.randn(4, 5).T):

@@ -7,11 +7,11 @@ from rsae.gates.jumprelu import JumpReLU
 from rsae.gates.rational import Rational
 from rsae.gates.relu import ReLU
 from rsae.gates.topk import TopK
-from rsae.precision import exact, forward, training
 from rsae.rational import targets
 from rsae.rational.minimax import minimax
 from rsae.rational.safe_pade import from_fit
 from rsae.refine.resolvent import Resolvent
+from rsae.runtime.precision import exact, forward, training
 from rsae.upgrade.finetune import Settings, finetune
 from rsae.upgrade.refined import with_rho
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsae import shards
+from rsae.data.activations import shards
 from rsae.gates.topk import TopK
 from rsae.stages import tune_arm
 from rsae.stages.tune import choose

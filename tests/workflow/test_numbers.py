@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from rsae import products
 from rsae.gates import kernels
 from rsae.plan import load_plans
+from rsae.runtime import matmul
 
 LAYER = 1  # blocks.1.hook_resid_post
 GATES = {"relu": "standard", "jumprelu": "jumprelu", "topk": "topk"}
@@ -164,7 +164,7 @@ def test_the_run_card(quick):
     card = json.loads((quick.folder / "results/quick/run-card.json").read_text())
     assert {"commit", "lock_digest", "config_digest", "device", "versions"} <= set(card)
     assert card["gate_paths"] == sorted({kernels.path(), "plain"})
-    assert card["products"] == [products.path()]
+    assert card["products"] == [matmul.path()]
     assert card["steps"] == ["eager"]  # on a CPU
     assert card["torch_threads"] == [1]
     assert card["objectives"]["pairs"]["gpt2-docs-quick/relu"]["l1_coefficient"] == 1.42

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from rsae.tokenizers import load_tokenizer
+from rsae.data.text.tokenizer import load_tokenizer
 from tests import checkpoints, tiny
 from tests.workflow.project import ROOT, Project
 

@@ -62,7 +62,7 @@ def test_nothing_is_upgraded_before_the_teacher_gate(untouched):
 
 def test_a_comment_or_a_docstring_plans_nothing(untouched):
     untouched.edit("rsae/upgrade/finetune.py", "CHECK_EVERY = 50", "# why fifty\nCHECK_EVERY = 50")
-    untouched.edit("rsae/shards.py", '"""A finished folder', '"""A whole folder')
+    untouched.edit("rsae/data/activations/shards.py", '"""A finished folder', '"""A whole folder')
     untouched.edit("config/suites/quick.yaml", "seed: 1\n", "# a seed\nseed: 1\n")
     untouched.edit("requirements.lock", "torch==", "# the compiler\ntorch==")
     assert untouched.planned("quick") == set()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rsae.gates.kernels import native, tiled
 from rsae.gates.kernels.tiled import Gradients, Shape
-from rsae.opaque import opaque
+from rsae.runtime.custom_op import opaque
 
 
 def path(device: str = "cpu") -> str:

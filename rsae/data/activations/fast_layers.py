@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
-from rsae.products import affine, takes
+from rsae.runtime.matmul import affine, takes
 
 
 @contextmanager

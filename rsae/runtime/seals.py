@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rsae.files import read_sealed, sealed, sha256, write_json
+from rsae.runtime.files import read_sealed, sealed, sha256, write_json
 
 DIGESTS = "digests.json"  # beside the tables that it is of
 

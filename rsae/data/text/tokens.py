@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from rsae import parquet
-from rsae.files import canonical
+from rsae.runtime import parquet
+from rsae.runtime.files import canonical
 
 SCHEMA = pa.schema(
     [

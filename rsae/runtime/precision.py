@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from rsae.arms import Precision
+from rsae.config.types import Precision
 
 
 def training(precision: Precision) -> AbstractContextManager[None]:

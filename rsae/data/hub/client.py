@@ -27,7 +27,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from rsae.files import sha256
+from rsae.runtime.files import sha256
 
 Kind = Literal["model", "dataset"]
 Choose = Callable[[Sequence[str]], list[str]]  # the names that are wanted, among those of a repository

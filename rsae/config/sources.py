@@ -1,49 +1,13 @@
 """Where hosts, teachers and texts come from: a place on this machine, or a repository of a hub."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 from typing_extensions import override
 
-from rsae.strict import Name, Positive, Rate, Share, Strict
-
-Layout = Literal["sae_lens", "gemma_scope", "dictionary_learning"]
-# the files of a teacher in each layout, below its folder
-LAYOUTS: dict[Layout, tuple[str, ...]] = {
-    "sae_lens": ("cfg.json", "sae_weights.safetensors"),
-    "gemma_scope": ("params.npz",),
-    "dictionary_learning": ("config.json", "ae.pt"),
-}
-TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of these is the vocabulary
-BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
-
-
-def host_files(names: Sequence[str]) -> list[str]:
-    """Those files of a Hugging Face model that are read: config, tokenizer, weights (safetensors if there are).
-
-    Raises:
-        ValueError: one of the three is missing.
-    """
-    weights = [n for n in names if n.startswith("model") and n.endswith((".safetensors", ".safetensors.index.json"))]
-    weights = weights or [n for n in names if n.startswith("pytorch_model") and n.endswith((".bin", ".bin.index.json"))]
-    found = {
-        "config.json": [n for n in names if n == "config.json"],
-        "weights (model*.safetensors)": weights,
-        "tokenizer (tokenizer.json)": [n for n in names if n in TOKENIZER],
-    }
-    for what, members in found.items():
-        if not members:
-            raise ValueError(f"no {what} among {', '.join(names) or 'no files at all'}; this is not a whole model")
-    return sorted([n for members in found.values() for n in members] + [n for n in names if n in BESIDE])
-
-
-def detect(path: Path) -> Layout:
-    """The layout of a local teacher, by the names of its files; sae_lens's where nothing else is recognised."""
-    if path.is_file() or (not (path / "cfg.json").is_file() and (path / "config.json").is_file()):
-        return "dictionary_learning"
-    return "gemma_scope" if (path / "params.npz").is_file() else "sae_lens"
+from rsae.config.layouts import LAYOUTS, Layout
+from rsae.config.types import Name, Positive, Rate, Share, Strict
 
 
 class Source(Strict):
@@ -127,7 +91,7 @@ class Size(Strict):
 
 
 class Docstrings(Strict):
-    """Docstrings of installed packages, shared out by module (see :mod:`rsae.docstrings`)."""
+    """Docstrings of installed packages, shared out by module (see :mod:`rsae.data.text.docstrings`)."""
 
     source: Literal["docstrings"]
     packages: list[str] = Field(min_length=1)
@@ -156,7 +120,7 @@ SHARES = {"test": 0.1, "threshold": 0.05, "tuning": 0.05, "calibration": 0.05, "
 
 
 class FileText(Labelled):
-    """Parquet, JSON lines or plain text on this machine, a file or a folder (see :mod:`rsae.texts`)."""
+    """Parquet, JSON lines or plain text on this machine, a file or a folder (see :mod:`rsae.data.text.datasets`)."""
 
     source: Literal["files"]
     path: Path
@@ -174,9 +138,10 @@ class Part(Strict):
 
 
 class HubText(Labelled):
-    """The first ``documents`` of a dataset, in equal shares of its ``classes``, streamed (see :mod:`rsae.texts`).
+    """The first ``documents`` of a dataset, in equal shares of its ``classes``, streamed.
 
-    ``parts``: {class: where it stands}, for a dataset whose subsets and columns say the class.
+    See :mod:`rsae.data.text.datasets`. ``parts``: {class: where it stands}, for a dataset whose subsets and columns
+    say the class.
     """
 
     source: Literal["datasets"]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from rsae.files import replacing
+from rsae.runtime.files import replacing
 
 HEADER = """\
 # Written by `snakemake fetch_{suite}` from what was downloaded and verified; commit it, so that others run

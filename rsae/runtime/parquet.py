@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rsae.files import REDO, SEAL, canonical, reading, replacing
+from rsae.runtime.files import REDO, SEAL, canonical, reading, replacing
 
 
 def write(path: Path | str, table: pa.Table, metadata: Mapping[str, str]) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from rsae.files import write_json
-from rsae.sources import Layout, detect
+from rsae.config.layouts import Layout, detect
+from rsae.runtime.files import write_json
 
 
 class Receipt(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from rsae.sources import Layout
+from rsae.config.layouts import Layout
 
 CONVERTERS: dict[str | None, Layout] = {
     None: "sae_lens",

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rsae.files import replacing
+from rsae.runtime.files import replacing
 
 SECONDS = 60.0  # between checkpoints; a kill costs at most this much
 

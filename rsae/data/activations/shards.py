@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rsae.files import canonical, read_sealed, reading, replacing, sealed, sha256, write_json
+from rsae.runtime.files import canonical, read_sealed, reading, replacing, sealed, sha256, write_json
 
 ROW_GROUP = 8192
 PAGE = 1 << 30  # bytes, at most: more than a row group has

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from rsae.receipts import opened
+from rsae.data.hub.receipts import opened
 
 
 def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:

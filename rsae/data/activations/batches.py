@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae.shards import Shards
+from rsae.data.activations.shards import Shards
 
 
 def resident(shards: Shards, pool: int, device: torch.device | None = None, needed: int = 0) -> Tensor | Shards:

@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rsae import hub
-from rsae.docstrings import Document, name_hash, split_of
+from rsae.data.hub import client
+from rsae.data.text.docstrings import Document, name_hash, split_of
 
 LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text", ".md": "text"}
 UNITS = {"line": "line", "paragraph": "paragraph", "file": "document"}  # ours to the text loader's
@@ -100,7 +100,7 @@ def from_hub(
 
     def first() -> list[Document]:
         try:
-            local = hub.snapshot(name, revision, "dataset") if hub.offline() else None
+            local = client.snapshot(name, revision, "dataset") if client.offline() else None
             place, at = (name, revision) if local is None else (str(local), None)
             rows = load_dataset(place, subset, revision=at, split=split, streaming=True)
             found = _documents(rows, column, label, name, what, whole=classes is None)
@@ -114,7 +114,7 @@ def from_hub(
                 raise
             raise ValueError(f"{what}: there is no such subset; {' '.join(str(error).split())[:200]}") from error
 
-    yield from hub.patiently(first, name, revision, None)
+    yield from client.patiently(first, name, revision, None)
 
 
 def _first(

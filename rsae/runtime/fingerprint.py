@@ -5,7 +5,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent
 LOCK = ROOT / "requirements.lock"
 TEMPLATES = (".html", ".css", ".js")

@@ -12,14 +12,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from rsae.device import device
-from rsae.files import sha256
-from rsae.progress import progress
-from rsae.quick import computing, quick
-from rsae.receipts import opened
-from rsae.sources import host_files
-from rsae.tokenizers import load_tokenizer
-from rsae.tokens import Row, TokenRows, batches
+from rsae.config.layouts import host_files
+from rsae.data.activations.fast_layers import computing, quick
+from rsae.data.hub.receipts import opened
+from rsae.data.text.tokenizer import load_tokenizer
+from rsae.data.text.tokens import Row, TokenRows, batches
+from rsae.runtime.device import device
+from rsae.runtime.files import sha256
+from rsae.runtime.progress import progress
 
 BATCH = 32  # rows that are captured together
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from rsae.opaque import opaque
+from rsae.runtime.custom_op import opaque
 
 
 def path(device: str = "cpu") -> str:

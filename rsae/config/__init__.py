@@ -1,0 +1,1 @@
+"""What a person states: suites, sources, recipes. Typed, checked, and without torch."""

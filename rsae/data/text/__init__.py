@@ -1,0 +1,1 @@
+"""Documents of every kind of source, and their tokens."""
