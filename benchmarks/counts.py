@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from rsae.gates.kernels import native
+from rsae.sae.gates.kernels import cpp
 
 
 class Counts(NamedTuple):
@@ -56,14 +56,14 @@ def _is_view(func: Any) -> bool:
 @contextmanager
 def _compiled_kernels(counting: _Counting) -> Iterator[None]:
     """Within, what the compiled gate is handed is counted: torch does not see it."""
-    call = native._call
+    call = cpp._call
 
     def counted(kernel: str, read: list[Tensor], shape: Any, size: Any, written: list[Tensor]) -> None:
         counting.passes += len(counting.large(read)) + len(counting.large(written))
         counting.kernels += 1
         call(kernel, read, shape, size, written)
 
-    with mock.patch.object(native, "_call", counted):
+    with mock.patch.object(cpp, "_call", counted):
         yield
 
 

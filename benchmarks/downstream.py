@@ -11,11 +11,11 @@ from sae_lens.training.activation_scaler import ActivationScaler
 
 from benchmarks.harvest import CTX, EMBEDDED, PEERS
 from benchmarks.timing import Goal, alternate, row
-from rsae import teachers
 from rsae.config.types import KINDS
 from rsae.data.activations.host import Host
 from rsae.data.text.tokens import Row, TokenRows
 from rsae.evaluate.downstream import Replacement, ablations, downstream_sums
+from rsae.sae import loading
 
 HOOK, N_ROW, D_IN = "blocks.1.hook_resid_post", 16, 128
 TEACHERS = EMBEDDED.parent / "teachers"
@@ -39,7 +39,7 @@ def run() -> list[dict]:
     rows = TokenRows([Row(i, str(i), x.numpy().astype(np.int32)) for i, x in enumerate(ids)], False)
     host = Host(EMBEDDED, HOOK)
     tokens: Any = _Tokens(ids)
-    mine = [teachers.load(TEACHERS / kind, kind, D_IN) for kind in KINDS]
+    mine = [loading.load(TEACHERS / kind, kind, D_IN) for kind in KINDS]
     peers: list[Any] = [PeersSAE.load_from_disk(TEACHERS / kind) for kind in KINDS]
     models = {name: make(EMBEDDED) for name, make in PEERS.items()}
 

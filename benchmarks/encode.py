@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import Goal, alternate, row
-from rsae.gates.topk import TopK
-from rsae.refine.resolvent import Resolvent
-from rsae.sae import SAE
-from rsae.support import settle
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
+from rsae.sae.refine.resolvent import Resolvent
+from rsae.sae.support import settle
 
 PROPOSED = 1.5  # as the arm `pruned` does
 KEPT = Path(__file__).parent / "results/encode.json"

@@ -5,7 +5,7 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-from rsae.gates.kernels.native import cache_place
+from rsae.sae.gates.kernels.cpp import cache_place
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -7,9 +7,9 @@ import torch
 
 from benchmarks import naive
 from benchmarks.timing import Goal, alternate, row
-from rsae.gates import kernels
-from rsae.gates.rational import Rational
 from rsae.rational.safe_pade import SafePade
+from rsae.sae.gates import kernels
+from rsae.sae.gates.rational import Rational
 
 SHAPE = 4096, 4096  # tokens, features
 GOALS = {(3, 2): Goal(1.3, False), (5, 4): None, (9, 8): Goal(3.0, False)}

@@ -18,11 +18,11 @@ from benchmarks.step import ours
 from rsae.config.types import Precision
 from rsae.data.activations.batches import batches, resident
 from rsae.data.activations.shards import Block, Shards, write
-from rsae.gates import kernels
-from rsae.gates.base import Gate
-from rsae.gates.relu import ReLU
 from rsae.runtime.precision import training
 from rsae.runtime.resources import GIB
+from rsae.sae.gates import kernels
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.relu import ReLU
 from rsae.upgrade import compiled
 
 DEGREE, STEPS = (9, 8), 22_000  # of the paper's fine-tunes

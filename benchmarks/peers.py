@@ -16,15 +16,15 @@ from tabulate import tabulate
 from torch import Tensor
 
 import rsae.saelens
-from rsae import teachers
 from rsae.data.activations.host import Host
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.data.text.tokens import Row, TokenRows
 from rsae.evaluate.downstream import Replacement, ablations, downstream_sums
 from rsae.evaluate.reconstruction import reconstruction_sums
-from rsae.sae import SAE
+from rsae.sae import loading
+from rsae.sae.model import SAE
+from rsae.sae.support import mean_l0, settle
 from rsae.stages.fit_gate import run as fit_gate
-from rsae.support import mean_l0, settle
 from rsae.upgrade.copy import rational_copy
 from rsae.upgrade.refined import with_rho
 
@@ -109,7 +109,7 @@ def judged(sae: SAE, peer: Any, ids: Tensor, bos: bool, host: Host) -> tuple[dic
 
 def contestants(x: Tensor) -> dict[str, tuple[SAE, Any]]:
     """Teachers as sae_lens loads them, and two upgrades of them as sae_lens gets them."""
-    loaded = {kind: teachers.load(f"{TEACHERS}/{kind}", kind, 128) for kind in ("relu", "topk")}
+    loaded = {kind: loading.load(f"{TEACHERS}/{kind}", kind, 128) for kind in ("relu", "topk")}
     rational, _ = rational_copy(loaded["relu"], [x], fit_gate(target="relu", degree=(9, 8)), False, False)
     settle(rational, [x], mean_l0(loaded["relu"], [x]))
     upgraded = {"relu, rational gate (9, 8)": rational, "topk, resolvent": with_rho(loaded["topk"], 0.1)}

@@ -29,7 +29,7 @@ from rsae.evaluate import probing
 from rsae.evaluate.scores import KS
 from rsae.report import probing as probing_table
 from rsae.report.metrics import PROBING
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 from rsae.stages import probe_text
 from rsae.stages.probe import codes_of
 

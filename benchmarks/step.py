@@ -12,11 +12,11 @@ from benchmarks.dictionary_learning import NAME, PACKAGE, steps
 from benchmarks.gate import rational
 from benchmarks.timing import Goal, alternate, row
 from rsae.config.types import ALL_PARAMETERS, Precision
-from rsae.gates.base import Gate
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.sae import SAE
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
 from rsae.upgrade.compiled import Path
 from rsae.upgrade.finetune import Settings, _Run
 from rsae.upgrade.parallel import ALONE

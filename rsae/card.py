@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from rsae.runtime.files import sha256
 from rsae.runtime.seals import DIGESTS, untouched
-from rsae.sae import NATIVE
+from rsae.sae.model import NATIVE
 
 FILES = ("cfg.json", "sae_weights.safetensors")
 CONTROLS = ("teacher", "teacher_ft")

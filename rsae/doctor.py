@@ -90,13 +90,13 @@ def _device() -> Finding:
 
 
 def _gate() -> Finding:
-    from rsae.gates import kernels
-    from rsae.gates.kernels import native
     from rsae.runtime.device import device
+    from rsae.sae.gates import kernels
+    from rsae.sae.gates.kernels import cpp
 
     path = kernels.path(device().type)
     if path == "compiled":
-        return Finding("rational gate", "ok", f"compiled, by {native.compiler()}")
+        return Finding("rational gate", "ok", f"compiled, by {cpp.compiler()}")
     if path == "fused":
         return Finding("rational gate", "ok", "fused, by Triton")
     if os.environ.get("RSAE_GATE"):

@@ -21,13 +21,13 @@ from sae_lens.saes.sae import SAEMetadata
 from torch import Tensor, nn
 from typing_extensions import override
 
-from rsae import refine as refinements
-from rsae import sae as ours
-from rsae.gates.base import Gate
-from rsae.gates.rational import Rational
-from rsae.gates.rescaled import Rescaled
-from rsae.gates.restore import shapes
-from rsae.refine.base import Refinement
+from rsae.sae import model as ours
+from rsae.sae import refine as refinements
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.rational import Rational
+from rsae.sae.gates.rescaled import Rescaled
+from rsae.sae.gates.restore import shapes
+from rsae.sae.refine.base import Refinement
 
 
 @dataclass

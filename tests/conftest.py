@@ -11,7 +11,7 @@ install_import_hook("rsae", "beartype.beartype")
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from rsae.sae import SAE  # noqa: E402
+from rsae.sae.model import SAE  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")

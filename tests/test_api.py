@@ -18,10 +18,10 @@ from rsae.api.given import split
 from rsae.api.shell import read
 from rsae.cli import app
 from rsae.data.text.tokenizer import load_tokenizer
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.sae import SAE
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
 from rsae.upgrade.price import own_coefficient
 from rsae.upgrade.refined import with_rho
 
@@ -280,8 +280,8 @@ def test_the_price_of_a_jumprelu_teacher_is_read_off_its_thresholds():
 
 def test_the_embedded_l1_teacher_tells_the_price_it_was_trained_at():
     """As in config/suites/controls.yaml; within a tenth, for it is near, not at, the end of its training."""
-    from rsae import teachers
     from rsae.data.activations.host import Host
+    from rsae.sae import loading
 
     found = (getattr(np, name).__doc__ for name in sorted(np.__all__))  # docstrings, as in the teachers' training
     text = "\n".join(doc for doc in found if isinstance(doc, str))[:60000]
@@ -289,7 +289,7 @@ def test_the_embedded_l1_teacher_tells_the_price_it_was_trained_at():
     rows = torch.tensor(ids[: len(ids) // 127 * 127]).reshape(-1, 127)
     rows = torch.cat([torch.zeros(len(rows), 1, dtype=torch.long), rows], 1)
     x = Host("assets/embedded/host", "blocks.1.hook_resid_post").capture(rows)[:, 1:].reshape(-1, 128)
-    teacher = teachers.load("assets/embedded/teachers/relu", "relu", 128)
+    teacher = loading.load("assets/embedded/teachers/relu", "relu", 128)
     assert own_coefficient(teacher, [x]) == pytest.approx(1.42, rel=0.1)
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from rsae.data.activations.batches import batches
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.refine.resolvent import Resolvent
 from rsae.runtime.checkpoint import Checkpoint, alone
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.refine.resolvent import Resolvent
 from rsae.upgrade.finetune import Settings, finetune
 
 SETTINGS = Settings(steps=40, batch=64, lr=1e-2, slow_lr=1e-3, decay_share=0.2, l1_coefficient=0.05, objective="own")

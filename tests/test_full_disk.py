@@ -10,7 +10,7 @@ import torch
 
 from rsae import mistakes
 from rsae.data.activations import shards
-from rsae.gates.relu import ReLU
+from rsae.sae.gates.relu import ReLU
 
 
 @pytest.fixture

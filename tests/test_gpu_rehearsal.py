@@ -12,7 +12,7 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from benchmarks import gpu
-from rsae.gates import kernels
+from rsae.sae.gates import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST = Gemma2Config(

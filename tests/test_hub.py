@@ -13,14 +13,14 @@ from tests import hub as local
 REPO = "someone/sae"
 SCRIPT = """
 import json, sys
-from rsae import hub
+from rsae.data.hub import client
 from rsae.data.hub.client import Entry
 arguments = json.loads(sys.argv[1])
-hub.PATIENCE = (0.1, 0.1)
+client.PATIENCE = (0.1, 0.1)
 pinned = arguments["pinned"] and {k: Entry(*v) for k, v in arguments["pinned"].items()}
 try:
     choose = lambda names: arguments["names"] or list(names)
-    got = hub.fetch(arguments["repo"], arguments["revision"], choose, pinned=pinned)
+    got = client.fetch(arguments["repo"], arguments["revision"], choose, pinned=pinned)
     print(json.dumps({"commit": got.commit, "folder": str(got.folder), "entries": got.entries}))
 except ValueError as error:
     print(json.dumps({"error": str(error), "kind": type(error).__name__}))

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rsae import teachers
 from rsae.config.assets import Families, MoreTeachers
 from rsae.config.load import load
 from rsae.plan import FamiliesPlan, load_assets_plan, load_families_plan, load_more_teachers_plan, load_plans
+from rsae.sae import loading
 from rsae.stages import scatter_thresholds
 
 COMMITTED = Path("assets/embedded/teachers")
@@ -95,7 +95,7 @@ def test_thresholds_are_scattered_by_the_factor_that_is_asked_for_and_nothing_el
     assert abs(float(ratio.mean())) < 4 * 0.5 / n**0.5
     assert float(ratio.std()) == pytest.approx(0.5, abs=4 * 0.5 / (2 * n) ** 0.5)
     assert all(torch.equal(before[k], after[k]) for k in before if k != "threshold")
-    sae = teachers.load(tmp_path / "out", "jumprelu", 128, 0.05, "sae_lens", {}, "blocks.1.hook_resid_post")
+    sae = loading.load(tmp_path / "out", "jumprelu", 128, 0.05, "sae_lens", {}, "blocks.1.hook_resid_post")
     torch.testing.assert_close(sae.gate.threshold, after["threshold"])
     with pytest.raises(ValueError, match="no thresholds to scatter"):
         scatter_thresholds.run(COMMITTED / "topk", tmp_path / "other", scatter=0.5, seed=2)

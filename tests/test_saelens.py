@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import rsae.saelens
 from rsae import standalone
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 from tests.upgraded import D_IN, D_SAE, FORM, INPUTS, PARTS, activations, make
 
 X = activations()

@@ -11,12 +11,13 @@ from sae_lens.training.activations_store import ActivationsStore
 from transformers import AutoModelForCausalLM
 
 import rsae.saelens  # noqa: F401 (registers the architecture)
-from rsae import standalone, teachers
+from rsae import standalone
 from rsae.data.activations.host import Host, load_model
 from rsae.data.text.tokenizer import load_tokenizer
-from rsae.gates.rational import Rational
+from rsae.sae import loading
+from rsae.sae.gates.rational import Rational
+from rsae.sae.support import mean_l0, settle
 from rsae.stages.fit_gate import run as fit_gate
-from rsae.support import mean_l0, settle
 from rsae.upgrade.copy import rational_copy
 from rsae.upgrade.refined import pruned, with_rho
 
@@ -58,12 +59,12 @@ def upgraded(request, activations, tmp_path_factory):
     """(the SAE in sae_lens, the file it came from read by torch alone)."""
     x = activations[:, 1:].reshape(-1, 128)
     if request.param.startswith("rational"):
-        teacher = teachers.load("assets/embedded/teachers/relu", "relu", 128)
+        teacher = loading.load("assets/embedded/teachers/relu", "relu", 128)
         sae, _ = rational_copy(teacher, [x], fit_gate(target="relu", degree=(3, 2)), False, False)
         assert isinstance(sae.gate, Rational)
         settle(sae, [x], mean_l0(teacher, [x]))
     elif request.param.startswith("pruned"):
-        sae, _ = pruned(teachers.load("assets/embedded/teachers/topk", "topk", 128), [x], [0.1], 1.5)
+        sae, _ = pruned(loading.load("assets/embedded/teachers/topk", "topk", 128), [x], [0.1], 1.5)
         assert sae.refine is not None and sae.refine.cut
         # settled, it is the strength of one code, which the last bit of an activation lets in or out: into the next gap
         above = sae.strength(sae.proposed(x)).flatten().sort().values
@@ -71,7 +72,7 @@ def upgraded(request, activations, tmp_path_factory):
         widest = int((above[1:] - above[:-1]).argmax())
         sae.refine.cut = float(above[widest : widest + 2].mean())
     else:
-        sae = with_rho(teachers.load("assets/embedded/teachers/topk", "topk", 128), 1.0)
+        sae = with_rho(loading.load("assets/embedded/teachers/topk", "topk", 128), 1.0)
     folder = tmp_path_factory.mktemp("upgraded") / "sae"
     about = {"hook_name": HOOK, "context_size": CTX, "prepend_bos": True, "model_name": "gpt2-docs"}
     sae.save(folder, about)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rsae import standalone
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
 from tests.upgraded import INPUTS, PARTS, activations, make, scales
 
 X = activations()

@@ -61,15 +61,15 @@ LAYERS = [
     ],
     ["rsae.runtime.resources"],
     ["rsae.rational"],
-    ["rsae.gates", "rsae.refine"],
-    ["rsae.sae", "rsae.support"],
+    ["rsae.sae.gates", "rsae.sae.refine"],
+    ["rsae.sae.model", "rsae.sae.support"],
     [
         "rsae.data.text.tokens",
         "rsae.data.text.tokenizer",
         "rsae.data.activations.shards",
         "rsae.data.activations.batches",
         "rsae.data.activations.host",
-        "rsae.teachers",
+        "rsae.sae.loading",
     ],
     ["rsae.upgrade", "rsae.embedded"],
     ["rsae.arms.*"],  # declared low, in the package itself, and found by name; what they do stands high

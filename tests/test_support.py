@@ -1,10 +1,10 @@
 import numpy as np
 import torch
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.rational import Rational
 from rsae.rational.safe_pade import SafePade
-from rsae.support import mean_l0, settle
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.rational import Rational
+from rsae.sae.support import mean_l0, settle
 
 
 def test_eps_is_the_smallest_that_meets_the_teachers_l0(make_sae):
@@ -40,8 +40,8 @@ def test_a_gate_with_exact_zeros_needs_no_eps(make_sae):
 
 
 def test_a_cut_keeps_as_many_features_as_the_teacher_has(make_sae):
-    from rsae.gates.topk import TopK
-    from rsae.refine.resolvent import Resolvent
+    from rsae.sae.gates.topk import TopK
+    from rsae.sae.refine.resolvent import Resolvent
 
     sae = make_sae(TopK(12)).with_refinement(Resolvent(torch.full((32,), -3.0), cut=0.0))
     chunks = list(torch.randn(300, sae.d_in, generator=torch.Generator().manual_seed(1)).split(128))

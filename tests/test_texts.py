@@ -75,10 +75,11 @@ def test_unusable_text_is_named(tmp_path, make, says):
 
 SCRIPT = """
 import json, sys
-from rsae import hub, texts
-hub.PATIENCE = (0.1, 0.1)
+from rsae.data.hub import client
+from rsae.data.text import datasets
+client.PATIENCE = (0.1, 0.1)
 try:
-    found = texts.from_hub("someone/text", None, sys.argv[1], "train", sys.argv[2], 25)
+    found = datasets.from_hub("someone/text", None, sys.argv[1], "train", sys.argv[2], 25)
     print(json.dumps([d.text for d in found]))
 except ValueError as error:
     print(json.dumps(str(error)))
@@ -96,8 +97,8 @@ def streamed(home, hub, revision="main", column="content"):
 PARTS = {"en": {"subset": "en-fr", "column": "translation.en"}, "it": {"subset": "fr-it", "column": "translation.it"}}
 SPEECHES = f"""
 import json
-from rsae import texts
-found = texts.from_hub("someone/speeches", None, "main", "train", "text", 11, parts={PARTS})
+from rsae.data.text import datasets
+found = datasets.from_hub("someone/speeches", None, "main", "train", "text", 11, parts={PARTS})
 print(json.dumps([[d.name, d.text, d.label] for d in found]))
 """
 CONFIGS = "---\nconfigs:\n" + "".join(

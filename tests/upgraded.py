@@ -3,19 +3,19 @@
 import numpy as np
 import torch
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.mixture import Mixture
-from rsae.gates.polynomial import Polynomial
-from rsae.gates.rational import Rational
-from rsae.gates.relu import ReLU
-from rsae.gates.rescaled import Rescaled
-from rsae.gates.supported import Supported, identity_curve
-from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
-from rsae.refine.pursuit import Pursuit
-from rsae.refine.resolvent import Resolvent
-from rsae.refine.steps import Steps
-from rsae.sae import SAE
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.mixture import Mixture
+from rsae.sae.gates.polynomial import Polynomial
+from rsae.sae.gates.rational import Rational
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.rescaled import Rescaled
+from rsae.sae.gates.supported import Supported, identity_curve
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
+from rsae.sae.refine.pursuit import Pursuit
+from rsae.sae.refine.resolvent import Resolvent
+from rsae.sae.refine.steps import Steps
 
 D_IN, D_SAE = 8, 32
 FORM = SafePade(np.array([0.4, 1.1, 0.7, -0.2]), np.array([0.1, -0.8, 1.3]), 0.2)

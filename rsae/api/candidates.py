@@ -13,10 +13,10 @@ from rsae.api.given import Split
 from rsae.arms import Arm, Inputs
 from rsae.report.metrics import RECONSTRUCTION
 from rsae.runtime.device import device, named
-from rsae.sae import SAE
+from rsae.sae.model import SAE
+from rsae.sae.support import mean_l0, settle
 from rsae.stages.fit_gate import run as fit_gate
 from rsae.stages.tune_arm import RULE, choose
-from rsae.support import mean_l0, settle
 from rsae.upgrade.finetune import Settings, finetune
 
 JUMP = {"theta": 0.1, "delta": 0.02}  # the design problem of the embedded suite

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsae import teachers
 from rsae.config.types import Kind
 from rsae.data.text.tokens import Row, TokenRows
-from rsae.sae import SAE
+from rsae.sae import loading
+from rsae.sae.model import SAE
 
 SHARES = {"finetune": 0.5, "calibration": 0.1, "threshold": 0.1, "tuning": 0.1, "test": 0.2}
 BLOCK = 128  # tokens that stand for a document where documents are not given
@@ -51,13 +51,13 @@ class Split(NamedTuple):
 def teacher_of(
     given: Any, kind: Kind | None = None, stated: Mapping[str, Any] | None = None
 ) -> tuple[SAE, dict[str, Any]]:
-    """The SAE in the skeleton, and what its owner wrote about it; for the rest see :func:`rsae.teachers.load_any`."""
+    """The SAE in the skeleton, and what its owner wrote about it; the rest as :func:`rsae.sae.loading.load_any`."""
     if isinstance(given, SAE):
         teacher, metadata = given, {}
     elif isinstance(given, str | Path):
-        teacher, metadata = teachers.load_any(given, kind, stated)
+        teacher, metadata = loading.load_any(given, kind, stated)
     else:
-        teacher, metadata = teachers.settled(given, stated=stated), given.cfg.metadata.to_dict()
+        teacher, metadata = loading.settled(given, stated=stated), given.cfg.metadata.to_dict()
     if teacher.refine is not None or teacher.gate.architecture not in KINDS:
         raise ValueError("this SAE has been upgraded already; start from a ReLU, JumpReLU or TopK SAE")
     return copy.deepcopy(teacher).cpu(), {k: metadata[k] for k in ABOUT_THE_SITE if metadata.get(k) is not None}

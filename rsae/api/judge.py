@@ -16,7 +16,7 @@ from rsae.report.bootstrap import interval
 from rsae.report.cells import Pair
 from rsae.report.metrics import METRICS, RECONSTRUCTION
 from rsae.report.verdicts import Verdict, verdicts
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 
 SHOWN = ("mse_sum", "fvu", "l0", "alive", "delta_ce")
 THROUGH_HOST = ("ce_clean", "ce_spliced", "delta_ce", "kl")

@@ -16,7 +16,7 @@ from rsae.evaluate import verify
 from rsae.report.cells import Pair
 from rsae.runtime.device import named
 from rsae.runtime.files import replacing, write_json
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 from rsae.upgrade.price import own_coefficient
 
 # What people say: the tuned arm. Of the two that prune, the one whose proposals stay: with b_dec trained as well, a
@@ -91,7 +91,7 @@ def upgrade(
     too; ``center_writing_weights`` takes each token's mean away, as for an SAE that was trained through such a model
     (left out: what the SAE says of itself). Where every row begins with the same id, it is BOS and left out.
     ``kind`` (of a lone checkpoint) and ``stated`` (``k``, ``input_scale``, ...) are what files do not say: see
-    :func:`rsae.teachers.load_any`.
+    :func:`rsae.sae.loading.load_any`.
     ``documents`` [n_tok] says which document each activation comes from; rows of ids are documents.
     Without it, stretches of 128 tokens stand for documents, and the last fifth is the test.
 

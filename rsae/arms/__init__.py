@@ -26,7 +26,7 @@ class Inputs(NamedTuple):
 
     calibration: list[Any]  # activations [n_tok, d_in] in chunks
     fit: Mapping[str, Any] | None  # record of the arm's design problem
-    tail: bool  # see rsae.gates.rational
+    tail: bool  # see rsae.sae.gates.rational
 
 
 class Arm(NamedTuple):

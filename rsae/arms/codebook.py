@@ -11,8 +11,8 @@ def coded(sae: Any) -> Any:
     """The SAE whose codes pass through a mixture of curves; each is the identity to begin with."""
     import torch
 
-    from rsae.gates.mixture import Mixture
-    from rsae.gates.supported import Supported, identity_curve
+    from rsae.sae.gates.mixture import Mixture
+    from rsae.sae.gates.supported import Supported, identity_curve
 
     # equal choices would stay equal, for equal curves get equal gradients
     logits = torch.randn(sae.d_sae, CURVES, generator=torch.Generator().manual_seed(0))

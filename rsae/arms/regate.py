@@ -11,7 +11,7 @@ def regated(sae: Any) -> Any:
     """The SAE with small thresholds."""
     import torch
 
-    from rsae.gates.jumprelu import JumpReLU
+    from rsae.sae.gates.jumprelu import JumpReLU
 
     return sae.with_gate(JumpReLU(torch.full((sae.d_sae,), THRESHOLD)))
 

@@ -7,7 +7,7 @@ from rsae.arms import Arm
 
 def rescaled(sae: Any) -> Any:
     """The SAE with a trainable scale of 1 on each code."""
-    from rsae.gates.rescaled import Rescaled
+    from rsae.sae.gates.rescaled import Rescaled
 
     return sae.with_gate(Rescaled.identity(sae.gate, sae.d_sae))
 

@@ -8,7 +8,7 @@ from rsae.arms import Arm
 
 def supported(curve: str, sae: Any) -> Any:
     """The SAE whose codes pass through a shared curve, the identity to begin with."""
-    from rsae.gates.supported import Supported, identity_curve
+    from rsae.sae.gates.supported import Supported, identity_curve
 
     return sae.with_gate(Supported(sae.gate, identity_curve(curve)))
 

@@ -43,7 +43,7 @@ class Published(Strict):
 
 
 class Stated(Strict):
-    """What the owner of a checkpoint knows and its files do not say; see :class:`rsae.teachers.weights.Weights`."""
+    """What the owner of a checkpoint knows and its files do not say; see :class:`rsae.sae.loading.weights.Weights`."""
 
     k: Positive | None = None
     apply_b_dec_to_input: bool | None = None

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 
 EPS = np.geomspace(1e-3, 10.0, 33, dtype=np.float32)  # activation units: from far below any code to above most
 MIN_ACTIVE = 10  # tokens on which a feature must be active for a correlation

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rsae.data.text.tokens import TokenRows
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 
 BEFORE, AFTER = 14, 8  # tokens around the strongest one
 SHOWN = 4  # contexts per feature and SAE

@@ -12,7 +12,7 @@ from rsae.data.text.tokens import Row, TokenRows, batches
 from rsae.evaluate.sums import Cell
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.runtime.progress import progress
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 
 BATCH = 32  # rows of the host's context
 LOGITS = 1 << 28  # numbers in one batch's logits, at most: 1 GiB, of which a few are alive at a time

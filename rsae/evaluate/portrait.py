@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae.gates.topk import TopK
-from rsae.sae import SAE
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
 
 STRENGTHS = np.logspace(-4, 3, 106)  # fifteen per decade, in activation units
 DENSITIES = np.linspace(-5, 0, 51)  # log10 of a share of tokens
@@ -59,7 +59,7 @@ def elementwise(sae: SAE) -> bool:
 
 @torch.no_grad()
 def preactivation(sae: SAE, x: Float[Tensor, "n_tok d_in"], feature: int) -> Float[Tensor, " n_tok"]:
-    """h of one feature alone: its column of :meth:`rsae.sae.SAE.preactivations`, at the price of one."""
+    """h of one feature alone: its column of :meth:`rsae.sae.model.SAE.preactivations`, at the price of one."""
     column = sae.W_enc[:, feature]
     bias = sae.b_enc[feature] - (sae.b_dec @ column if sae.apply_b_dec_to_input else 0.0)
     return sae.normalised(x) @ column + bias

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rsae.data.activations.shards import Block
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 
 
 class Sums(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rsae.gates.relu import ReLU
-from rsae.sae import LINEAR, SAE
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.model import LINEAR, SAE
 
 Run = Callable[[Tensor], tuple[Tensor, Tensor]]  # x [n_tok, d_in] to (codes, x_hat)
 

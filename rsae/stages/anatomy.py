@@ -10,7 +10,7 @@ from rsae.data.activations.shards import Shards
 from rsae.evaluate.anatomy import EPS, Anatomy, anatomy
 from rsae.runtime import parquet
 from rsae.runtime.progress import progress
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 from rsae.stages.common import chunks, set_up_torch
 
 QUANTILES = (0.05, 0.5, 0.95)

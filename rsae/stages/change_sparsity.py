@@ -5,9 +5,9 @@ from typing import Any
 
 from rsae.data.activations.shards import Shards
 from rsae.runtime.device import device
+from rsae.sae.support import mean_l0
 from rsae.stages.common import chunks, set_up_torch
 from rsae.stages.import_teacher import settled
-from rsae.support import mean_l0
 from rsae.upgrade.sparsity import at_l0
 
 

@@ -15,7 +15,7 @@ from rsae.runtime.device import device
 from rsae.runtime.files import sha256
 from rsae.runtime.fingerprint import code_digest
 from rsae.runtime.resources import GIB, training
-from rsae.sae import SAE, WEIGHTS
+from rsae.sae.model import SAE, WEIGHTS
 
 CHUNK = 2048  # tokens; times d_sae floats is the working memory
 

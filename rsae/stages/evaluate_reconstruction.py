@@ -15,7 +15,7 @@ from rsae.runtime.device import device
 from rsae.runtime.files import digest, sha256
 from rsae.runtime.fingerprint import code_digest
 from rsae.runtime.progress import progress
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 from rsae.stages.common import digests, load, set_up_torch
 
 PIECE = 512  # tokens; a dozen passes over codes [PIECE, d_sae], which should stay in cache

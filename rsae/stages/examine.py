@@ -17,7 +17,7 @@ from rsae.evaluate.portrait import DENSITIES, STRENGTHS, Portrait
 from rsae.evaluate.stability import FEWEST, STRONGEST, Stability, Strongest, Together, compare
 from rsae.runtime.files import sealed, write_json
 from rsae.runtime.progress import progress
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 from rsae.stages.common import CHUNK, set_up_torch
 
 EXAMINED = 40_000  # tokens at most: pictures need no more

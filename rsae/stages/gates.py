@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from rsae.gates.rational import Rational
 from rsae.rational import targets
 from rsae.rational.conversion import best_in_family, convert
 from rsae.rational.fraction import Fraction
@@ -17,6 +16,7 @@ from rsae.rational.safe_pade import SafePade
 from rsae.report import frames
 from rsae.report.figures import panels
 from rsae.runtime.files import read_sealed
+from rsae.sae.gates.rational import Rational
 
 REPORTED = {"relu": 3.8e-7, "jumprelu": 2.4e-6}  # the paper's MSE, for types (3, 2) and (9, 8)
 REPORTED_DELTAS = [0.001, 0.003, 0.005, 0.01, 0.02]  # of the jump at 0.1; the paper states neither theta nor delta

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rsae import teachers
 from rsae.config.layouts import Layout
 from rsae.config.types import Kind
 from rsae.data.activations.shards import Shards
 from rsae.data.hub.receipts import checkpoint
-from rsae.sae import SAE
+from rsae.sae import loading
+from rsae.sae.model import SAE
 
 
 def run(teacher: Path, calibration: Path, out: Path, *, hook: str, **stated: Any) -> None:
@@ -33,4 +33,4 @@ def settled(
         ValueError: it cannot be loaded, is of another kind or width, or was trained at another site.
     """
     files = checkpoint(teacher, layout)
-    return teachers.load(files.path, kind, Shards(calibration).d_in, bandwidth, files.layout, stated, hook)
+    return loading.load(files.path, kind, Shards(calibration).d_in, bandwidth, files.layout, stated, hook)

@@ -16,11 +16,11 @@ from rsae.evaluate import probing
 from rsae.evaluate.labels import Examples, examples
 from rsae.evaluate.scores import DENSE, KS, Score, write
 from rsae.evaluate.sums import Cell
-from rsae.gates.topk import TopK
 from rsae.runtime.progress import progress
-from rsae.sae import SAE
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
+from rsae.sae.support import mean_l0
 from rsae.stages.common import set_up_torch
-from rsae.support import mean_l0
 
 RESIDUAL, RANDOM = "residual", "random"  # baselines, among the arms of the file
 SAMPLE = 4096  # tokens on which the teacher's l0 is taken

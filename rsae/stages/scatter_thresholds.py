@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rsae.runtime.files import replacing, sha256
-from rsae.sae import CFG, WEIGHTS
+from rsae.sae.model import CFG, WEIGHTS
 from rsae.stages.train_host import write_card
 
 

@@ -11,7 +11,7 @@ from rsae.report.claims import Cost, claims
 from rsae.report.metrics import DOWNSTREAM, RECONSTRUCTION
 from rsae.runtime import seals
 from rsae.runtime.files import read_sealed, replacing
-from rsae.sae import LINEAR
+from rsae.sae.model import LINEAR
 
 Cell = tuple[str, str, str, int]  # host, teacher, arm, seed
 SHOWN = [m for m in DOWNSTREAM if m not in ("ce_zero", "ce_mean")]

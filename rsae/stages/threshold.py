@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from rsae.data.activations.shards import Shards
-from rsae.gates.rational import Rational
-from rsae.sae import SAE
+from rsae.sae.gates.rational import Rational
+from rsae.sae.model import SAE
+from rsae.sae.support import is_open, mean_l0, settle
 from rsae.stages.common import chunks
-from rsae.support import is_open, mean_l0, settle
 
 
 class Threshold:

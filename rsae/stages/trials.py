@@ -9,10 +9,10 @@ import torch
 from rsae.config.types import ALL_PARAMETERS
 from rsae.data.activations.shards import Shards
 from rsae.runtime.checkpoint import Checkpoint
-from rsae.sae import SAE
+from rsae.sae.model import SAE
+from rsae.sae.support import mean_l0
 from rsae.stages.common import chunks, load, read_once
 from rsae.stages.threshold import Threshold
-from rsae.support import mean_l0
 from rsae.upgrade.finetune import Settings, finetune
 
 

@@ -17,9 +17,9 @@ from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import site_mean
 from rsae.runtime.device import device
 from rsae.runtime.files import sealed, write_json
+from rsae.sae.loading.sae_lens_peer import load_peer
 from rsae.stages.common import chunks, set_up_torch
 from rsae.stages.import_teacher import settled
-from rsae.teachers.peer import load_peer
 
 ROWS = 64  # of the host's context, for the cross-entropies
 

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.topk import TopK
 from rsae.rational.least_squares import Problem, Refit
 from rsae.rational.safe_pade import SafePade
-from rsae.sae import SAE
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
 
 BINS, RANGE = 16384, 4.0  # uniform bins over v = h / scale in [-4, 4]
 # weight of staying at the fit, per unit of effect. The data leave directions free: with a thousandth of it TopK's gate

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsae.refine.resolvent import Resolvent
-from rsae.sae import SAE
+from rsae.sae.model import SAE
+from rsae.sae.refine.resolvent import Resolvent
 from rsae.upgrade.refined import best_rho
 
 

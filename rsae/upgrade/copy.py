@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsae.gates.rational import Rational
 from rsae.rational.safe_pade import SafePade
-from rsae.sae import SAE
+from rsae.sae.gates.rational import Rational
+from rsae.sae.model import SAE
 from rsae.upgrade import calibrate
 
 

@@ -12,15 +12,15 @@ from torch import Tensor
 from rsae.config.types import ALL_PARAMETERS, Objective, Precision
 from rsae.data.activations import batches
 from rsae.data.activations.shards import Shards
-from rsae.gates import kernels
-from rsae.gates.rational import Rational
 from rsae.runtime import matmul
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.runtime.files import short
 from rsae.runtime.precision import forward, training
 from rsae.runtime.progress import progress
 from rsae.runtime.resources import GIB
-from rsae.sae import SAE
+from rsae.sae.gates import kernels
+from rsae.sae.gates.rational import Rational
+from rsae.sae.model import SAE
 from rsae.upgrade import compiled, objectives
 from rsae.upgrade.parallel import ALONE, Alone, divided, number, whole
 
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
     loss_last: float
     seconds: float
     max_code: float
-    gate_path: str  # see rsae.gates.kernels.path; plain where no gate is rational
+    gate_path: str  # see rsae.sae.gates.kernels.path; plain where no gate is rational
     products: str  # see rsae.runtime.matmul.path
     step: compiled.Path
     parts: int  # into which each batch was cut, for want of memory

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.topk import TopK
-from rsae.sae import SAE
-from rsae.support import mean_l0
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
+from rsae.sae.support import mean_l0
 from rsae.upgrade.sparsity import at_l0
 
 

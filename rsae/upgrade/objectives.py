@@ -4,10 +4,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsae.config.types import Objective
-from rsae.gates.base import Gate
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.topk import TopK
-from rsae.sae import SAE
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
 
 
 def squared_error(x: Float[Tensor, "n_tok d_in"], x_hat: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, ""]:

@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_modul
 
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.runtime.device import device
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 
 By = Literal["token", "feature"]
 FEATURES = {"W_enc": 1, "b_enc": 0, "W_dec": 0}  # which dimension they are; of what a gate keeps, the only one

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.topk import TopK
-from rsae.sae import SAE
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
 
 
 @torch.no_grad()

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.refine.pursuit import Pursuit
-from rsae.refine.resolvent import Resolvent
-from rsae.refine.steps import Steps
-from rsae.sae import SAE
-from rsae.support import mean_l0, settle
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
+from rsae.sae.refine.pursuit import Pursuit
+from rsae.sae.refine.resolvent import Resolvent
+from rsae.sae.refine.steps import Steps
+from rsae.sae.support import mean_l0, settle
 from rsae.upgrade.sparsity import at_l0
 
 

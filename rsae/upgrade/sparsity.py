@@ -6,10 +6,10 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.sae import SAE
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
 
 
 @torch.no_grad()

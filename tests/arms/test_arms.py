@@ -8,10 +8,10 @@ import torch
 
 from rsae.arms import Inputs, arms
 from rsae.config.types import KINDS
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.sae import SAE
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
 from rsae.stages.fit_gate import run as fit_gate
 from rsae.upgrade import objectives
 from rsae.upgrade.finetune import Settings, finetune

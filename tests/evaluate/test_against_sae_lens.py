@@ -7,8 +7,8 @@ import torch
 from sae_lens import SAE as SaeLensSAE
 
 from benchmarks import peers
-from rsae import teachers
 from rsae.data.activations.host import Host
+from rsae.sae import loading
 
 CTX = 48
 
@@ -20,7 +20,7 @@ def judged(kind, bos):
         ids[:, 0] = peers.BOS
     path = f"{peers.TEACHERS}/{kind}"
     host = Host(peers.HOST, peers.HOOK)
-    return peers.judged(teachers.load(path, kind, 128), SaeLensSAE.load_from_disk(path), ids, bos, host)
+    return peers.judged(loading.load(path, kind, 128), SaeLensSAE.load_from_disk(path), ids, bos, host)
 
 
 SAME = ("l0", "explained_variance", "ce_loss_without_sae", "ce_loss_with_sae", "delta_ce")

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from rsae.evaluate.anatomy import EPS, MIN_ACTIVE, anatomy
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.refine.base import Refinement
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.refine.base import Refinement
 from rsae.upgrade.refined import with_rho
 
 DATA = list(torch.randn(600, 8, generator=torch.Generator().manual_seed(1)).split(250))

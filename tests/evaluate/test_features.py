@@ -8,11 +8,11 @@ from rsae.data.text.tokens import Row, TokenRows
 from rsae.evaluate.contexts import AFTER, BEFORE, Text, apart, contexts
 from rsae.evaluate.portrait import STRENGTHS, Portrait, binned, curve, elementwise, preactivation
 from rsae.evaluate.stability import FEWEST, Strongest, Together, compare, overlap
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.rescaled import Rescaled
-from rsae.gates.topk import TopK
-from rsae.refine.resolvent import Resolvent
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.rescaled import Rescaled
+from rsae.sae.gates.topk import TopK
+from rsae.sae.refine.resolvent import Resolvent
 
 
 def random_codes(n_tok: int, d_sae: int, seed: int, share: float = 0.3) -> torch.Tensor:

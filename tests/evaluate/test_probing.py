@@ -168,7 +168,7 @@ def test_scores_on_disk_give_back_and_the_metric_is_the_mean_of_two_rates(tmp_pa
 
 
 def test_hard_and_raw_codes_are_probed_for_unit_decoder_rows(make_sae):
-    from rsae.gates.relu import ReLU
+    from rsae.sae.gates.relu import ReLU
     from rsae.stages.probe import codes_of
 
     sae = make_sae(ReLU())

@@ -7,9 +7,9 @@ import torch
 from rsae.data.activations.shards import Block
 from rsae.evaluate import sums
 from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
-from rsae.gates.relu import ReLU
 from rsae.report.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
-from rsae.sae import SAE
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.model import SAE
 
 
 def value(name, columns):

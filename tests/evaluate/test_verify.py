@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from rsae.evaluate import verify
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.sae import LINEAR, SAE
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import LINEAR, SAE
 
 FIGURES = ("l0", "explained_variance")
 

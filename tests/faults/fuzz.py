@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from rsae import mistakes, teachers
+from rsae import mistakes
 from rsae.api import shell
 from rsae.config.load import load
 from rsae.config.suite import Suite
@@ -33,14 +33,15 @@ from rsae.config.types import Kind
 from rsae.data.activations import shards
 from rsae.data.text import datasets, tokens
 from rsae.evaluate import sums
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.rational import Rational
-from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
-from rsae.refine.resolvent import Resolvent
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.runtime.files import read_sealed, sealed, write_json
-from rsae.sae import LINEAR, SAE
+from rsae.sae import loading
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.rational import Rational
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import LINEAR, SAE
+from rsae.sae.refine.resolvent import Resolvent
 from tests import checkpoints
 from tests.faults.pipeline import SUITE
 
@@ -116,7 +117,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
         "jumprelu": checkpoints.gemma_scope(folder / "foreign-jumprelu", w),
     }
     for kind, path in foreign.items():
-        found[f"foreign {kind}"] = Specimen(path, functools.partial(teachers.load, kind=kind, d_in=D_IN), False)
+        found[f"foreign {kind}"] = Specimen(path, functools.partial(loading.load, kind=kind, d_in=D_IN), False)
     return found
 
 

@@ -13,11 +13,11 @@ from rsae.data.text import tokens
 from rsae.evaluate import sums, verify
 from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import reconstruction_sums
-from rsae.gates.rational import Rational
-from rsae.gates.relu import ReLU
 from rsae.rational.safe_pade import SafePade
 from rsae.report import cells
 from rsae.report.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
+from rsae.sae.gates.rational import Rational
+from rsae.sae.gates.relu import ReLU
 from rsae.stages.threshold import Threshold
 from rsae.upgrade.finetune import Settings, finetune
 

@@ -12,7 +12,7 @@ from rsae import card
 from rsae.data.activations.shards import Shards
 from rsae.evaluate import sums
 from rsae.runtime.files import read_sealed, reading
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 from tests.faults import pipeline
 
 PAIR = f"--host {pipeline.HOST} --teacher {pipeline.TEACHER}"

@@ -104,10 +104,11 @@ def test_read_only_results_are_named_with_the_remedy(project, rsae, read_only):
 
 CACHED = """
 import sys
-from rsae import hub, mistakes
-hub.PATIENCE = ()
+from rsae import mistakes
+from rsae.data.hub import client
+client.PATIENCE = ()
 try:
-    print(hub.fetch("someone/sae", sys.argv[1], lambda names: list(names)).folder)
+    print(client.fetch("someone/sae", sys.argv[1], lambda names: list(names)).folder)
 except Exception as error:
     print(mistakes.sentence(error))
 """

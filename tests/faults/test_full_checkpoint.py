@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from rsae import mistakes
-from rsae.gates.relu import ReLU
 from rsae.runtime.checkpoint import Checkpoint
+from rsae.sae.gates.relu import ReLU
 from rsae.upgrade.finetune import Settings, finetune
 from tests.test_full_disk import small_disk
 

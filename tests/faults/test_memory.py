@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.refine.resolvent import Resolvent
 from rsae.runtime.checkpoint import Checkpoint
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.refine.resolvent import Resolvent
 from rsae.upgrade import finetune as module
 from rsae.upgrade import objectives
 from rsae.upgrade.finetune import Settings, finetune

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rsae import teachers
 from rsae.evaluate import verify
 from rsae.runtime.files import read_sealed
+from rsae.sae import loading
 from tests import checkpoints
 from tests.faults import pipeline
 
@@ -22,23 +22,23 @@ EMBEDDED = Path("assets/embedded/teachers/relu")
 
 
 def test_a_teacher_of_another_site_is_refused(tmp_path):
-    assert teachers.load(EMBEDDED, "relu", 128, hook="blocks.1.hook_resid_post").d_in == 128
+    assert loading.load(EMBEDDED, "relu", 128, hook="blocks.1.hook_resid_post").d_in == 128
     with pytest.raises(
         ValueError, match=r"trained at blocks\.1\.hook_resid_post, the suite harvests blocks\.2\.hook_r"
     ):
-        teachers.load(EMBEDDED, "relu", 128, hook="blocks.2.hook_resid_post")
+        loading.load(EMBEDDED, "relu", 128, hook="blocks.2.hook_resid_post")
     # the end of one block is the beginning of the next
-    assert teachers.load(EMBEDDED, "relu", 128, hook="blocks.2.hook_resid_pre").d_in == 128
+    assert loading.load(EMBEDDED, "relu", 128, hook="blocks.2.hook_resid_pre").d_in == 128
     # dictionary_learning's word for layer 8
     folder = checkpoints.dictionary_learning(tmp_path / "sae", "AutoEncoder", W)
-    assert teachers.load(folder, "relu", 16, hook="blocks.8.hook_resid_post").d_in == 16
+    assert loading.load(folder, "relu", 16, hook="blocks.8.hook_resid_post").d_in == 16
     with pytest.raises(ValueError, match="trained at resid_post_layer_8"):
-        teachers.load(folder, "relu", 16, hook="blocks.7.hook_resid_post")
+        loading.load(folder, "relu", 16, hook="blocks.7.hook_resid_post")
     # files that do not say, or say it in words that we do not know, are taken at the suite's word
-    assert teachers.load(checkpoints.sae_lens(tmp_path / "b", W), "relu", 16, hook="blocks.3.hook_resid_pre").d_in == 16
+    assert loading.load(checkpoints.sae_lens(tmp_path / "b", W), "relu", 16, hook="blocks.3.hook_resid_pre").d_in == 16
     path = folder / "config.json"
     path.write_text(path.read_text().replace("resid_post_layer_8", "gpt_neox.layers.8"))
-    assert teachers.load(folder, "relu", 16, hook="blocks.3.hook_resid_pre").d_in == 16
+    assert loading.load(folder, "relu", 16, hook="blocks.3.hook_resid_pre").d_in == 16
 
 
 def test_the_stage_says_so(project, rsae):
@@ -64,12 +64,12 @@ def test_a_scale_that_is_folded_twice_misses_the_published_figures(tmp_path):
     """The files hold the factor, and the owner states it again for weights that it is folded into already."""
     path, scale = tmp_path / "ae.pt", 0.25
     torch.save({**checkpoints.state_dict("AutoEncoder", W), "input_scale": torch.tensor(scale)}, path)
-    once = teachers.load(path, "relu", 16)
+    once = loading.load(path, "relu", 16)
     folded = {**checkpoints.state_dict("AutoEncoder", W)}
     folded["encoder.weight"], folded["decoder.weight"] = once.W_enc.T.contiguous(), once.W_dec.T.contiguous()
     folded["bias"] = once.b_dec
     torch.save(folded, path)
-    twice = teachers.load(path, "relu", 16, stated={"input_scale": scale})
+    twice = loading.load(path, "relu", 16, stated={"input_scale": scale})
     x = once.b_dec + 4 * torch.randn(500, 16, generator=torch.Generator().manual_seed(1))
 
     def measured(sae):
@@ -81,5 +81,5 @@ def test_a_scale_that_is_folded_twice_misses_the_published_figures(tmp_path):
         "l0": {"value": right.l0, "within": 0.05 * right.l0},
         "explained_variance": {"value": right.explained_variance, "within": 0.02},
     }
-    assert verify.misses(measured(teachers.load(path, "relu", 16)), published) == []
+    assert verify.misses(measured(loading.load(path, "relu", 16)), published) == []
     assert len(verify.misses(measured(twice), published)) == 2

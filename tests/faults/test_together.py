@@ -12,7 +12,8 @@ from tests.faults.pipeline import HOST, ROOT, TEACHER
 # the command as it is, with its readings counted; told to, it ends without warning before a second fine-tune
 COMMAND = f"""
 import json, os, sys
-from rsae import cli, shards
+from rsae import cli
+from rsae.data.activations import shards
 from rsae.stages import finetune as stage
 
 reads, trained = [], []

@@ -13,9 +13,9 @@ import torch
 os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported
 pytest.importorskip("triton", reason="Triton is not installed: pip install triton")
 
-from rsae.gates import kernels
-from rsae.gates.kernels import fused
-from rsae.gates.kernels.tiled import Shape
+from rsae.sae.gates import kernels
+from rsae.sae.gates.kernels import cuda
+from rsae.sae.gates.kernels.tiled import Shape
 
 DEGREES = [(3, 2), (5, 4), (9, 8)]
 SIZES = [(64, 256), (37, 131), (1, 1), (33, 129)]  # whole tiles, and anything else
@@ -66,10 +66,10 @@ def close(found, wanted, rtol=1e-5):
 def test_values_sums_and_every_gradient(degree, size, tail):
     (h, g, price), s = draw(size), shape(degree, size[1], tail)
     z, l1, gradients = exact(h, s, g, price)
-    found = fused.forward(h, s)
+    found = cuda.forward(h, s)
     close(found[0], z)
     close(found[1], l1)
-    ours = fused.backward(g, price, h, s)
+    ours = cuda.backward(g, price, h, s)
     close(ours.h, gradients[0], 2e-5)
     close(ours.coefficients, torch.cat(gradients[1:3]), 2e-5)
     close(ours.inv_c_in, gradients[3], 2e-5)
@@ -85,16 +85,16 @@ def test_the_hard_support_is_counted(degree):
     assert clear.float().mean() > 0.8
     wanted = (z.abs() > floor.double()).sum(1)
     assert 0 < wanted.float().mean() < 131
-    assert torch.equal(fused.codes(h, s, floor).active[clear], wanted[clear])
+    assert torch.equal(cuda.codes(h, s, floor).active[clear], wanted[clear])
 
 
 @pytest.mark.parametrize("degree", DEGREES)
 def test_nothing_in_nothing_out(degree):
     s = shape(degree, 16, False)
-    z, l1 = fused.forward(torch.empty(0, 16), s)
+    z, l1 = cuda.forward(torch.empty(0, 16), s)
     assert z.shape == (0, 16)
     assert l1.shape == (0,)
-    found = fused.backward(torch.empty(0, 16), torch.empty(0), torch.empty(0, 16), s)
+    found = cuda.backward(torch.empty(0, 16), torch.empty(0), torch.empty(0, 16), s)
     assert found.h.shape == (0, 16)
     assert not found.coefficients.any()
     assert not found.inv_c_in.any()
@@ -110,10 +110,10 @@ def is_rounding(found, single):
 def test_bfloat16_in_and_out_is_computed_in_fp32(degree):
     (h, g, price), s = draw((37, 131)), shape(degree, 131, True)
     h, g = h.bfloat16(), g.bfloat16()
-    z, _ = fused.forward(h, s)
+    z, _ = cuda.forward(h, s)
     assert z.dtype == torch.bfloat16
-    assert is_rounding(z, fused.forward(h.float(), s)[0])
-    ours, single = fused.backward(g, price, h, s), fused.backward(g.float(), price, h.float(), s)
+    assert is_rounding(z, cuda.forward(h.float(), s)[0])
+    ours, single = cuda.backward(g, price, h, s), cuda.backward(g.float(), price, h.float(), s)
     assert is_rounding(ours.h, single.h)
     assert torch.equal(ours.coefficients, single.coefficients)
     assert torch.equal(ours.c_out, single.c_out)
@@ -122,7 +122,7 @@ def test_bfloat16_in_and_out_is_computed_in_fp32(degree):
 @pytest.mark.parametrize("size", [(5, 7), (0, 7)])
 def test_torch_is_told_the_shapes_of_these_kernels_results(monkeypatch, size):
     """By torch's own checks of an operation, for a step that is compiled."""
-    monkeypatch.setattr(kernels, "_implementation", lambda h: fused)
+    monkeypatch.setattr(kernels, "_implementation", lambda h: cuda)
     (h, g, price), s = draw(size), shape((3, 2), size[1], True)
     torch.library.opcheck(torch.ops.rsae.rational.default, (h, *s))
     torch.library.opcheck(torch.ops.rsae.rational_gradients.default, (g, price, h, *s))
@@ -130,6 +130,6 @@ def test_torch_is_told_the_shapes_of_these_kernels_results(monkeypatch, size):
 
 def test_the_same_bits_every_time():
     (h, g, price), s = draw((64, 256)), shape((9, 8), 256, False)
-    first, second = (fused.backward(g, price, h, s) for _ in range(2))
+    first, second = (cuda.backward(g, price, h, s) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert torch.equal(a, b)

@@ -6,21 +6,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsae.gates import kernels
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.kernels import native
-from rsae.gates.kernels.tiled import Shape
-from rsae.gates.mixture import Mixture
-from rsae.gates.polynomial import Polynomial
-from rsae.gates.rational import Rational
-from rsae.gates.relu import ReLU
-from rsae.gates.rescaled import Rescaled
-from rsae.gates.restore import restore
-from rsae.gates.supported import Supported, identity_curve
-from rsae.gates.topk import TopK
 from rsae.rational import targets
 from rsae.rational.minimax import minimax
 from rsae.rational.safe_pade import SafePade, from_fit
+from rsae.sae.gates import kernels
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.kernels import cpp
+from rsae.sae.gates.kernels.tiled import Shape
+from rsae.sae.gates.mixture import Mixture
+from rsae.sae.gates.polynomial import Polynomial
+from rsae.sae.gates.rational import Rational
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.rescaled import Rescaled
+from rsae.sae.gates.restore import restore
+from rsae.sae.gates.supported import Supported, identity_curve
+from rsae.sae.gates.topk import TopK
 
 FORM = SafePade(np.array([0.02, 0.5, 1.6, 1.2]), np.array([0.1, -0.3, 2.4]), 0.1)
 D_SAE = 16
@@ -225,7 +225,7 @@ def test_a_compiler_that_fails_is_named_with_the_remedy(monkeypatch, tmp_path):
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
     with pytest.raises(ValueError, match=r"broken cannot compile the gate; set RSAE_GATE=tiled[\s\S]*no headers"):
-        native.forward(torch.ones(1, 1), Shape(torch.ones(2), torch.ones(3), torch.ones(1), torch.ones(1), 0.0, False))
+        cpp.forward(torch.ones(1, 1), Shape(torch.ones(2), torch.ones(3), torch.ones(1), torch.ones(1), 0.0, False))
 
 
 def test_the_gates_derivative_is_that_of_finite_differences_in_float64():
@@ -263,7 +263,7 @@ def test_as_the_paper_has_it_the_gate_follows_the_formula_beyond_the_interval():
 @pytest.mark.parametrize("size", [2.5e4, 1e5])
 def test_far_beyond_the_interval_gradients_are_those_of_the_formula(monkeypatch, path, size):
     """Where u to the ninth is no number of fp32 any more, what it is multiplied by is small."""
-    if path == "compiled" and native.compiler() is None:
+    if path == "compiled" and cpp.compiler() is None:
         pytest.skip("no C++ compiler")
     monkeypatch.setenv("RSAE_GATE", "tiled" if path == "tiled" else "")
     form = SafePade(1e-4 ** np.arange(10.0), 1e-4 ** np.arange(9.0), 0.0)

@@ -5,13 +5,13 @@ import pytest
 import torch
 from sklearn.linear_model import orthogonal_mp
 
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.refine import pursuit, resolvent
-from rsae.refine.pursuit import Pursuit
-from rsae.refine.resolvent import Resolvent, Solve, blocks
-from rsae.refine.steps import Steps
-from rsae.sae import SAE
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
+from rsae.sae.refine import pursuit, resolvent
+from rsae.sae.refine.pursuit import Pursuit
+from rsae.sae.refine.resolvent import Resolvent, Solve, blocks
+from rsae.sae.refine.steps import Steps
 
 N, D_IN, D_SAE = 40, 12, 30
 
@@ -135,7 +135,7 @@ def test_a_refined_sae_survives_saving(make_sae, tmp_path, refinement):
 
 
 def test_a_smooth_gate_has_no_support_to_refine_on(make_sae):
-    from rsae.gates.polynomial import Polynomial
+    from rsae.sae.gates.polynomial import Polynomial
 
     with pytest.raises(ValueError, match="no exact zeros"):
         make_sae(Polynomial(torch.ones(2))).with_refinement(Resolvent(torch.zeros(32)))

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from rsae.evaluate import sums
 from rsae.runtime.files import sealed, write_json
-from rsae.sae import LINEAR
+from rsae.sae.model import LINEAR
 from rsae.stages import tables
 
 N_DOC, D_SAE = 60, 16

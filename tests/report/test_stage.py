@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from rsae.cli import app
 from rsae.data.activations.shards import Shards
 from rsae.runtime.files import read_sealed
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 from tests.faults.pipeline import HOST, TEACHER, finish, project
 
 ARMS = ("teacher", "teacher_ft", "rsae_init", "rsae")

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rsae import teachers
 from rsae.config.types import Kind
-from rsae.sae import SAE
-from rsae.teachers.peer import gap, load_peer
+from rsae.sae import loading
+from rsae.sae.loading.sae_lens_peer import gap, load_peer
+from rsae.sae.model import SAE
 from tests import checkpoints
 
 D_IN, D_SAE, K = 16, 64, 4
@@ -52,19 +52,19 @@ def test_dictionary_learning_folders_and_lone_checkpoints(tmp_path, name):
     folder = checkpoints.dictionary_learning(tmp_path / "sae", name, W, K)
     shutil.copy(folder / "ae.pt", tmp_path / "alone.pt")
     for path in (folder, tmp_path / "alone.pt"):
-        sae = teachers.load(path, KINDS[name], D_IN)
+        sae = loading.load(path, KINDS[name], D_IN)
         close(sae.encode(X), codes(name, X))
         close(sae.decode(sae.encode(X), X), codes(name, X) @ W["W_dec"] + W["b_dec"])
     peer = load_peer(folder, "dictionary_learning", "this teacher")
     if name == "AutoEncoderNew":
         assert peer is None  # sae_lens looks for `bias` and finds none
     else:
-        assert gap(teachers.load(folder, KINDS[name], D_IN), peer, X) < 1e-5
+        assert gap(loading.load(folder, KINDS[name], D_IN), peer, X) < 1e-5
 
 
 def test_gemma_scope_does_not_subtract_b_dec(tmp_path):
     folder = checkpoints.gemma_scope(tmp_path / "layer_12/width_16k/average_l0_82", W)
-    sae = teachers.load(folder, "jumprelu", D_IN)
+    sae = loading.load(folder, "jumprelu", D_IN)
     h = X @ W["W_enc"] + W["b_enc"]
     close(sae.encode(X), torch.where(h > W["threshold"], h, 0))
 
@@ -73,7 +73,7 @@ def test_openais_gpt2_teacher_is_a_topk_behind_a_layer_norm(tmp_path):
     # as published: a standard SAE in name, its gate hidden in activation_fn_str
     hidden = {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": K}, "normalize_activations": "layer_norm"}
     folder = checkpoints.sae_lens_before_6(tmp_path / "v5_32k_layer_7.pt", W, **hidden)
-    sae = teachers.load(folder, "topk", D_IN)
+    sae = loading.load(folder, "topk", D_IN)
     # each token centred and divided by its unbiased std, by hand
     mean = X.sum(1, keepdim=True) / D_IN
     std = ((X - mean).square().sum(1, keepdim=True) / (D_IN - 1)).sqrt()
@@ -91,7 +91,7 @@ def test_a_normalising_sae_survives_saving_and_sae_lens_reads_it(tmp_path):
     from sae_lens import SAE as SaeLensSAE
 
     cfg = {"architecture": "topk", "k": K, "normalize_activations": "layer_norm"}
-    sae = teachers.load(checkpoints.sae_lens(tmp_path / "in", W, **cfg), "topk", D_IN)
+    sae = loading.load(checkpoints.sae_lens(tmp_path / "in", W, **cfg), "topk", D_IN)
     sae.save(tmp_path / "out", {})
     wanted = sae.decode(sae.encode(X), X)
     again = SAE.load(tmp_path / "out")
@@ -107,7 +107,7 @@ def test_scale_and_centring_of_the_input_are_folded(tmp_path, subtracts):
     mean, scale = torch.linspace(-1, 2, D_IN), 0.25
     path = tmp_path / "alone.pt"
     torch.save({**checkpoints.state_dict(name, W), "input_mean": mean, "input_scale": torch.tensor(scale)}, path)
-    sae = teachers.load(path, "relu", D_IN)
+    sae = loading.load(path, "relu", D_IN)
     z = codes(name, (X - mean) * scale)
     close(sae.encode(X), z)
     close(sae.decode(z), (z @ W["W_dec"] + W["b_dec"]) / scale + mean)
@@ -116,8 +116,8 @@ def test_scale_and_centring_of_the_input_are_folded(tmp_path, subtracts):
 def test_an_expected_norm_needs_its_factor(tmp_path):
     folder = checkpoints.sae_lens(tmp_path / "sae", W, normalize_activations="expected_average_only_in")
     with pytest.raises(ValueError, match="state `input_scale`"):
-        teachers.load(folder, "relu", D_IN)
-    sae = teachers.load(folder, "relu", D_IN, stated={"input_scale": 0.5})
+        loading.load(folder, "relu", D_IN)
+    sae = loading.load(folder, "relu", D_IN, stated={"input_scale": 0.5})
     close(sae.encode(X), codes("AutoEncoder", 0.5 * X))
     assert gap(sae, load_peer(folder, "sae_lens", "", input_scale=0.5), X) < 1e-5
 
@@ -125,12 +125,12 @@ def test_an_expected_norm_needs_its_factor(tmp_path):
 def test_what_the_files_do_not_say_can_be_stated(tmp_path):
     path = tmp_path / "alone.pt"
     torch.save({k: W[k] for k in ("W_enc", "b_enc", "W_dec", "b_dec")}, path)
-    sae = teachers.load(path, "topk", D_IN, stated={"k": K, "apply_b_dec_to_input": False})
+    sae = loading.load(path, "topk", D_IN, stated={"k": K, "apply_b_dec_to_input": False})
     h = X @ W["W_enc"] + W["b_enc"]
     kth = h.sort(dim=1, descending=True).values[:, K - 1 : K]
     close(sae.encode(X), torch.where((h >= kth) & (h > 0), h, 0))
     with pytest.raises(ValueError, match="set `k`"):
-        teachers.load(path, "topk", D_IN)
+        loading.load(path, "topk", D_IN)
 
 
 def test_an_upgrade_loads_every_layout_and_asks_for_what_no_file_says(tmp_path):
@@ -140,21 +140,21 @@ def test_an_upgrade_loads_every_layout_and_asks_for_what_no_file_says(tmp_path):
         alone = shutil.copy(folder / "ae.pt", tmp_path / f"{name}.pt")
         cases: list[tuple[Path, Kind | None]] = [(folder, None), (folder, kind), (Path(alone), kind)]
         for path, given in cases:
-            close(teachers.load_any(path, given)[0].encode(X), codes(name, X))
+            close(loading.load_any(path, given)[0].encode(X), codes(name, X))
         with pytest.raises(ValueError, match=r"lone checkpoint.*give `kind` \(--kind\)"):
-            teachers.load_any(alone)
+            loading.load_any(alone)
     with pytest.raises(ValueError, match="has a relu gate, and not topk"):
-        teachers.load_any(tmp_path / "AutoEncoder", "topk")
+        loading.load_any(tmp_path / "AutoEncoder", "topk")
     scope = checkpoints.gemma_scope(tmp_path / "layer_12/width_16k/average_l0_82", W)
-    close(teachers.load_any(scope)[0].encode(X), teachers.load(scope, "jumprelu", D_IN).encode(X))
+    close(loading.load_any(scope)[0].encode(X), loading.load(scope, "jumprelu", D_IN).encode(X))
     normed = checkpoints.sae_lens(tmp_path / "normed", W, normalize_activations="expected_average_only_in")
     with pytest.raises(ValueError, match="--input-scale"):
-        teachers.load_any(normed)
-    close(teachers.load_any(normed, None, {"input_scale": 0.5})[0].encode(X), codes("AutoEncoder", 0.5 * X))
+        loading.load_any(normed)
+    close(loading.load_any(normed, None, {"input_scale": 0.5})[0].encode(X), codes("AutoEncoder", 0.5 * X))
     bare = tmp_path / "bare.pt"
     torch.save({k: W[k] for k in ("W_enc", "b_enc", "W_dec", "b_dec")}, bare)
     stated = {"k": K, "apply_b_dec_to_input": True}
-    close(teachers.load_any(bare, "topk", stated)[0].encode(X), codes("AutoEncoderTopK", X))
+    close(loading.load_any(bare, "topk", stated)[0].encode(X), codes("AutoEncoderTopK", X))
 
 
 def spoil(folder, **change):
@@ -197,7 +197,7 @@ def test_what_cannot_be_loaded_is_refused_by_name(tmp_path, capfd, damage, says)
     folder = checkpoints.dictionary_learning(tmp_path / "sae", "BatchTopKSAE", W)
     damage(folder)
     with pytest.raises(ValueError, match=says) as caught:
-        teachers.load(folder, "jumprelu", D_IN)
+        loading.load(folder, "jumprelu", D_IN)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "never be printed" not in capfd.readouterr().out
@@ -211,7 +211,7 @@ def test_gated_and_whitened_sae_lens_folders_are_refused_by_name(tmp_path):
         folder / "sae_weights.safetensors",
     )
     with pytest.raises(ValueError, match=r"Gated.*not yet supported"):
-        teachers.load(folder, "relu", D_IN)
+        loading.load(folder, "relu", D_IN)
     folder = checkpoints.sae_lens(tmp_path / "white", W, normalize_activations="covariance_whitening")
     with pytest.raises(ValueError, match="covariance_whitening"):
-        teachers.load(folder, "relu", D_IN)
+        loading.load(folder, "relu", D_IN)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rsae import teachers
-from rsae.sae import SAE
+from rsae.sae import loading
+from rsae.sae.model import SAE
 
 EMBEDDED = Path("assets/embedded/teachers")
 
@@ -27,7 +27,7 @@ def test_a_settled_teacher_is_the_same_function_and_survives_saving(tmp_path, ki
     from sae_lens import SAE as SaeLensSAE
 
     theirs = SaeLensSAE.load_from_disk(EMBEDDED / kind)
-    ours = teachers.load(EMBEDDED / kind, kind, 128)
+    ours = loading.load(EMBEDDED / kind, kind, 128)
     ours.save(tmp_path / "sae", {})
     x = theirs.b_dec + torch.randn(100, 128, generator=torch.Generator().manual_seed(0))
     for sae in (ours, SAE.load(tmp_path / "sae"), SaeLensSAE.load_from_disk(tmp_path / "sae")):
@@ -46,7 +46,7 @@ def test_a_teacher_whose_selection_is_rescaled_is_folded(copied):
     weights["W_dec"] = weights["W_dec"] * torch.linspace(0.5, 2, 2048)[:, None]
     save_file(weights, path / "sae_weights.safetensors")
     x = torch.randn(50, 128)
-    ours, theirs = teachers.load(path, "topk", 128), SaeLensSAE.load_from_disk(path)
+    ours, theirs = loading.load(path, "topk", 128), SaeLensSAE.load_from_disk(path)
     torch.testing.assert_close(ours.decode(ours.encode(x)), theirs(x), rtol=1e-4, atol=1e-4)
 
 
@@ -81,20 +81,20 @@ def test_a_damaged_teacher_is_refused_in_one_sentence(copied, damage, says):
     path = copied()
     damage(path)
     with pytest.raises(ValueError, match=says) as caught:
-        teachers.load(path, "relu", 128)
+        loading.load(path, "relu", 128)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_another_gate_and_another_width_are_refused():
     with pytest.raises(ValueError, match="topk gate, the config says kind: relu"):
-        teachers.load(EMBEDDED / "topk", "relu", 128)
+        loading.load(EMBEDDED / "topk", "relu", 128)
     with pytest.raises(ValueError, match="d_in=128, the activations have 768"):
-        teachers.load(EMBEDDED / "relu", "relu", 768)
+        loading.load(EMBEDDED / "relu", "relu", 768)
 
 
 def test_our_own_loader_names_what_is_wrong(tmp_path):
-    sae = teachers.load(EMBEDDED / "relu", "relu", 128)
+    sae = loading.load(EMBEDDED / "relu", "relu", 128)
     folder = tmp_path / "sae"
     sae.save(folder, {})
     reconfigure(folder, d_sae=5)

@@ -15,10 +15,10 @@ from torch._dynamo.utils import counters
 from torch._inductor import config
 from torch._inductor.graph import GraphLowering
 
-from rsae.refine.resolvent import Resolvent
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.runtime.device import device
-from rsae.sae import SAE
+from rsae.sae.model import SAE
+from rsae.sae.refine.resolvent import Resolvent
 from rsae.stages.common import set_up_torch
 from rsae.upgrade import compiled
 from rsae.upgrade.finetune import Outcome, finetune

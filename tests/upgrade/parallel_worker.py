@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rsae.gates.base import Gate
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.mixture import Mixture
-from rsae.gates.polynomial import Polynomial
-from rsae.gates.rational import Rational
-from rsae.gates.relu import ReLU
-from rsae.gates.supported import Supported
-from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
 from rsae.runtime.checkpoint import Checkpoint
-from rsae.sae import SAE
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.mixture import Mixture
+from rsae.sae.gates.polynomial import Polynomial
+from rsae.sae.gates.rational import Rational
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.supported import Supported
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
 from rsae.upgrade import finetune as loop
 from rsae.upgrade.parallel import Follower, joined
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.rational import Rational
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
 from rsae.rational import safe_pade, targets
 from rsae.rational.least_squares import Problem
 from rsae.rational.minimax import minimax
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.rational import Rational
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
 from rsae.upgrade.calibrate import BINS, NUDGE, RANGE, Histogram, calibrate, histogram, imitated, topk_threshold
 
 JUMP = safe_pade.from_fit(minimax(targets.jumprelu(0.1, 0.02), 9, 8))

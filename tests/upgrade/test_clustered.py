@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rsae.gates.relu import ReLU
-from rsae.refine.resolvent import Resolvent
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.refine.resolvent import Resolvent
 from rsae.upgrade.clustered import best_rhos
 from rsae.upgrade.refined import best_rho
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from rsae.gates import kernels
-from rsae.gates.relu import ReLU
 from rsae.runtime import matmul
+from rsae.sae.gates import kernels
+from rsae.sae.gates.relu import ReLU
 from rsae.upgrade import compiled
 from rsae.upgrade.finetune import Settings, finetune
 from tests.upgrade.compiled_worker import CASES

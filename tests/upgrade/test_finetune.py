@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
 from rsae.upgrade import objectives
 from rsae.upgrade.finetune import Settings, finetune
 

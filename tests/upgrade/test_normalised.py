@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.supported import Supported, identity_curve
-from rsae.gates.topk import TopK
-from rsae.sae import LAYER_NORM_EPS
-from rsae.support import mean_l0
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.supported import Supported, identity_curve
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import LAYER_NORM_EPS
+from rsae.sae.support import mean_l0
 from rsae.upgrade.normalised import layer_normalised
 from rsae.upgrade.refined import with_rho
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.rescaled import Rescaled
-from rsae.gates.topk import TopK
-from rsae.refine.resolvent import Resolvent
-from rsae.sae import SAE
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.rescaled import Rescaled
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import SAE
+from rsae.sae.refine.resolvent import Resolvent
 from rsae.upgrade.objectives import loss
 
 # h = x, decoder rows (2, 0) and (0, 1): codes (3, 1) and (0, 2), outputs (6, 1) and (0, 2)

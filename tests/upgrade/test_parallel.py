@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rsae.plan import load_plans
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 from tests.faults import pipeline
 from tests.upgrade import parallel_worker
 

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.rational import Rational
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
 from rsae.rational import targets
 from rsae.rational.minimax import minimax
 from rsae.rational.safe_pade import from_fit
-from rsae.refine.resolvent import Resolvent
 from rsae.runtime.precision import exact, forward, training
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.rational import Rational
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.refine.resolvent import Resolvent
 from rsae.upgrade.finetune import Settings, finetune
 from rsae.upgrade.refined import with_rho
 

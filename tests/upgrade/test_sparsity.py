@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.support import mean_l0
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.support import mean_l0
 from rsae.upgrade.refined import pruned
 from rsae.upgrade.sparsity import at_l0
 
@@ -46,7 +46,7 @@ def test_what_cannot_be_met_is_refused(make_sae):
         at_l0(make_sae(TopK(4)), 2.5, DATA)
     with pytest.raises(ValueError, match="exceeds the 32 features"):
         at_l0(make_sae(ReLU()), 40.0, DATA)
-    from rsae.gates.rescaled import Rescaled
+    from rsae.sae.gates.rescaled import Rescaled
 
     with pytest.raises(ValueError, match="no number that sets its sparsity"):
         at_l0(make_sae(Rescaled.identity(ReLU(), 32)), 4.0, DATA)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rsae.data.activations import shards
-from rsae.gates.topk import TopK
+from rsae.sae.gates.topk import TopK
 from rsae.stages import tune_arm
 from rsae.stages.tune import choose
 from rsae.stages.tune_arm import choose as choose_arm

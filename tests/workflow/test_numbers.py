@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from rsae.gates import kernels
 from rsae.plan import load_plans
 from rsae.runtime import matmul
+from rsae.sae.gates import kernels
 
 LAYER = 1  # blocks.1.hook_resid_post
 GATES = {"relu": "standard", "jumprelu": "jumprelu", "topk": "topk"}

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae.gates.base import Gate
+from rsae.sae.gates.base import Gate
 
 
 class ReLU(Gate):

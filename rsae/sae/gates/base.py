@@ -11,7 +11,7 @@ class Gate(nn.Module):
     """Element- or row-wise map from pre-activations to codes.
 
     ``exact_zeros`` says that an inactive feature reads exactly 0, so that counting non-zeros is a
-    support; a smooth gate needs a threshold instead (see :mod:`rsae.support`).
+    support; a smooth gate needs a threshold instead (see :mod:`rsae.sae.support`).
     """
 
     architecture: ClassVar[str]  # as sae_lens names it, where it has one

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from rsae.sae import SAE
+from rsae.sae.model import SAE
 
 
 @torch.no_grad()

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from rsae.config.types import Kind
-from rsae.gates.base import Gate
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.relu import ReLU
-from rsae.gates.topk import TopK
-from rsae.sae import LINEAR, SAE, Normalization
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.topk import TopK
+from rsae.sae.model import LINEAR, SAE, Normalization
 
 # gates of other people's SAEs that the skeleton cannot hold: a piece of their name, and what they are
 UNSUPPORTED = {

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rsae.gates.base import Gate
+from rsae.sae.gates.base import Gate
 
 
 class Polynomial(Gate):

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from rsae import refine as refinements
-from rsae.gates.base import Gate
-from rsae.gates.restore import restore, shapes
-from rsae.refine.base import Refinement
 from rsae.runtime.files import SEAL, reading, replacing, sealed, sha256, short, unsealed
 from rsae.runtime.matmul import affine
+from rsae.sae import refine as refinements
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.restore import restore, shapes
+from rsae.sae.refine.base import Refinement
 
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 # What sae_lens knows once rsae.saelens is imported; holds any gate and any refinement. Where it is not imported,
@@ -277,7 +277,7 @@ def restored_parts(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tup
     """Inverse of :func:`described_parts`; in older files the paper's gate lies flat in ``cfg``.
 
     Raises:
-        KeyError, ValueError: see :func:`rsae.gates.restore.restore`.
+        KeyError, ValueError: see :func:`rsae.sae.gates.restore.restore`.
     """
     gate = restore(cfg.get("gate") or cfg, tensors)
     return gate, refinements.restore(cfg["refinement"], tensors) if cfg.get("refinement") else None

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rsae.refine.base import Refinement
 from rsae.runtime.matmul import affine
 from rsae.runtime.precision import exact
+from rsae.sae.refine.base import Refinement
 
 # numbers in one gathered block, at most: bounds the memory whatever the support's size. On a CPU a block that stays in
 # the cache is gathered and multiplied faster, on CUDA a larger one is worth its launches

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rsae.gates.base import Gate
-from rsae.gates.kernels import RationalFunction
-from rsae.gates.kernels.tiled import Shape, value
 from rsae.rational.safe_pade import SafePade
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.kernels import RationalFunction
+from rsae.sae.gates.kernels.tiled import Shape, value
 
 
 class Rational(Gate):

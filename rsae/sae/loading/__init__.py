@@ -7,9 +7,9 @@ from typing import Any
 from rsae.config.layouts import Layout, detect
 from rsae.config.types import Kind
 from rsae.runtime.files import short
-from rsae.sae import SAE
-from rsae.teachers import dictionary_learning, gemma_scope, sae_lens_layout
-from rsae.teachers.weights import Weights, check_site, settle
+from rsae.sae.loading import dictionary_learning, gemma_scope, sae_lens
+from rsae.sae.loading.weights import Weights, check_site, settle
+from rsae.sae.model import SAE
 
 
 def load(
@@ -55,7 +55,7 @@ def settled(
     Raises:
         ValueError: a gate or a normalisation that is not supported, or weights that are not finite.
     """
-    return _checked(sae_lens_layout.weights(source, what)._replace(**(stated or {})), what, bandwidth)
+    return _checked(sae_lens.weights(source, what)._replace(**(stated or {})), what, bandwidth)
 
 
 def load_any(
@@ -71,8 +71,8 @@ def load_any(
     path, what, metadata = Path(path), f"teacher {path}", {}
     match detect(path):
         case "sae_lens":
-            opened = sae_lens_layout.open_sae(path, what)
-            weights, metadata = sae_lens_layout.weights(opened, what), opened.cfg.metadata.to_dict()
+            opened = sae_lens.open_sae(path, what)
+            weights, metadata = sae_lens.weights(opened, what), opened.cfg.metadata.to_dict()
         case "gemma_scope":
             weights = gemma_scope.read(path, what)
         case _ if path.is_file() and kind is None:
@@ -97,7 +97,7 @@ def _read(path: Path, layout: Layout, kind: Kind, what: str) -> Weights:
     try:
         match layout:
             case "sae_lens":
-                return sae_lens_layout.read(path, what)
+                return sae_lens.read(path, what)
             case "gemma_scope":
                 return gemma_scope.read(path, what)
             case _:

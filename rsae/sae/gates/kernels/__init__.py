@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsae.gates.kernels import native, tiled
-from rsae.gates.kernels.tiled import Gradients, Shape
 from rsae.runtime.custom_op import opaque
+from rsae.sae.gates.kernels import cpp, tiled
+from rsae.sae.gates.kernels.tiled import Gradients, Shape
 
 
 def path(device: str = "cpu") -> str:
@@ -37,7 +37,7 @@ def path(device: str = "cpu") -> str:
 def _fastest(device: str) -> str:
     """Said once per process, for the log."""
     match device:
-        case "cpu" if native.compiler() is not None:
+        case "cpu" if cpp.compiler() is not None:
             found = "compiled"
         case "cuda" if importlib.util.find_spec("triton") is not None:
             found = "fused"
@@ -51,8 +51,8 @@ def _implementation(h: Tensor) -> ModuleType:
     name = path(h.device.type)
     if name == "fused":
         # by name: Triton is slow to import, and no part of a CPU's installation
-        return importlib.import_module(f"{__name__}.fused")
-    return native if name == "compiled" else tiled
+        return importlib.import_module(f"{__name__}.cuda")
+    return cpp if name == "compiled" else tiled
 
 
 def _like_codes(h: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ def _like_codes(h: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
 def rational(
     h: Tensor, num: Tensor, den: Tensor, inv_c_in: Tensor, c_out: Tensor, center: float, tail: bool
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`rsae.gates.kernels.tiled.forward`."""
+    """See :func:`rsae.sae.gates.kernels.tiled.forward`."""
     return _implementation(h).forward(h, Shape(num, den, inv_c_in, c_out, center, tail))
 
 
@@ -86,7 +86,7 @@ def rational_gradients(
     center: float,
     tail: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """See :func:`rsae.gates.kernels.tiled.backward`; a plain tuple, for an operation of torch knows no other."""
+    """See :func:`rsae.sae.gates.kernels.tiled.backward`; a plain tuple, for an operation of torch knows no other."""
     return tuple(_implementation(h).backward(g, price, h, Shape(num, den, inv_c_in, c_out, center, tail)))
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rsae.config.types import Kind
 from rsae.runtime.files import reading, short
-from rsae.sae import LINEAR
-from rsae.teachers.weights import Weights, refuse_unsupported
+from rsae.sae.loading.weights import Weights, refuse_unsupported
+from rsae.sae.model import LINEAR
 
 
 class Class(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from rsae.runtime.files import reading
-from rsae.teachers.weights import Weights
+from rsae.sae.loading.weights import Weights
 
 TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rsae.gates.base import Gate
-from rsae.gates.polynomial import Polynomial
-from rsae.gates.rational import Rational
 from rsae.rational.safe_pade import SafePade
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.polynomial import Polynomial
+from rsae.sae.gates.rational import Rational
 
 ALMOST = 1e-3  # a denominator 1 + |A| with A = 0 could not move: the gradient of |A| is 0 there
 

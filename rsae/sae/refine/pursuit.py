@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsae.refine.base import Refinement
-from rsae.refine.resolvent import BLOCK
 from rsae.runtime.matmul import affine
 from rsae.runtime.precision import exact
+from rsae.sae.refine.base import Refinement
+from rsae.sae.refine.resolvent import BLOCK
 
 RIDGE = 1e-6  # of unit rows: tells dependent ones apart
 

@@ -14,7 +14,7 @@ import triton  # pyright: ignore[reportMissingImports] (comes with torch's CUDA 
 import triton.language as tl  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
-from rsae.gates.kernels.tiled import Gradients, Shape
+from rsae.sae.gates.kernels.tiled import Gradients, Shape
 
 ROWS, COLUMNS = 32, 128  # tokens and features in a tile
 
@@ -28,7 +28,7 @@ class Codes(NamedTuple):
 
 
 def forward(h: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
-    """See :func:`rsae.gates.kernels.tiled.forward`."""
+    """See :func:`rsae.sae.gates.kernels.tiled.forward`."""
     found = codes(h, shape, torch.zeros_like(shape.c_out))
     return found.z, found.l1
 
@@ -46,7 +46,7 @@ def codes(h: Tensor, shape: Shape, floor: Tensor) -> Codes:
 
 
 def backward(g: Tensor, price: Tensor, h: Tensor, shape: Shape) -> Gradients:
-    """See :func:`rsae.gates.kernels.tiled.backward`."""
+    """See :func:`rsae.sae.gates.kernels.tiled.backward`."""
     h = h.contiguous()
     n, d = h.shape
     grid = _grid(n, d)

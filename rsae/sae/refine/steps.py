@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rsae.refine.base import Refinement
 from rsae.runtime.matmul import affine
 from rsae.runtime.precision import exact
+from rsae.sae.refine.base import Refinement
 
 
 class Steps(Refinement):

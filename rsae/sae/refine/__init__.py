@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from rsae.refine.base import Refinement
-from rsae.refine.pursuit import Pursuit
-from rsae.refine.resolvent import Resolvent
-from rsae.refine.steps import Steps
+from rsae.sae.refine.base import Refinement
+from rsae.sae.refine.pursuit import Pursuit
+from rsae.sae.refine.resolvent import Resolvent
+from rsae.sae.refine.steps import Steps
 
 
 def shapes(cfg: Mapping[str, Any], d_sae: int) -> dict[str, tuple[int, ...]]:

@@ -5,16 +5,16 @@ from typing import Any
 
 from torch import Tensor
 
-from rsae.gates.base import Gate
-from rsae.gates.jumprelu import JumpReLU
-from rsae.gates.mixture import Mixture
-from rsae.gates.polynomial import Polynomial
-from rsae.gates.rational import Rational
-from rsae.gates.relu import ReLU
-from rsae.gates.rescaled import Rescaled
-from rsae.gates.supported import Supported
-from rsae.gates.topk import TopK
 from rsae.rational.safe_pade import SafePade
+from rsae.sae.gates.base import Gate
+from rsae.sae.gates.jumprelu import JumpReLU
+from rsae.sae.gates.mixture import Mixture
+from rsae.sae.gates.polynomial import Polynomial
+from rsae.sae.gates.rational import Rational
+from rsae.sae.gates.relu import ReLU
+from rsae.sae.gates.rescaled import Rescaled
+from rsae.sae.gates.supported import Supported
+from rsae.sae.gates.topk import TopK
 
 
 def shapes(cfg: Mapping[str, Any], d_sae: int) -> dict[str, tuple[int, ...]]:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsae.sae import SAE
-from rsae.teachers.sae_lens_layout import open_sae
+from rsae.sae.loading.sae_lens import open_sae
+from rsae.sae.model import SAE
 
 
 def load_peer(

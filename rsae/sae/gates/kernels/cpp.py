@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rsae.gates.kernels.source import CODE
-from rsae.gates.kernels.tiled import Gradients, Shape
+from rsae.sae.gates.kernels.cpp_source import CODE
+from rsae.sae.gates.kernels.tiled import Gradients, Shape
 
 ROWS = 256  # tokens in a tile: each tile has partial sums of its own
 FLAGS = "-O3 -march=native -ffp-contract=fast -fno-math-errno -fopenmp -std=c++17 -shared -fPIC -x c++".split()
@@ -26,7 +26,7 @@ def compiler() -> str | None:
 
 
 def forward(h: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
-    """See :func:`rsae.gates.kernels.tiled.forward`."""
+    """See :func:`rsae.sae.gates.kernels.tiled.forward`."""
     x = _ready(h)
     z, l1 = torch.empty_like(x), torch.empty(len(x))
     _call("forward", [x], shape, x.shape, [z, l1])
@@ -34,7 +34,7 @@ def forward(h: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
 
 
 def backward(g: Tensor, price: Tensor, h: Tensor, shape: Shape) -> Gradients:
-    """See :func:`rsae.gates.kernels.tiled.backward`."""
+    """See :func:`rsae.sae.gates.kernels.tiled.backward`."""
     x, n_tiles = _ready(h), -(-len(h) // ROWS)
     n, d = len(shape.num) + len(shape.den), x.shape[1]
     dh, sums = torch.empty_like(x), [torch.empty(n), torch.empty(d), torch.empty(d)]
@@ -48,7 +48,7 @@ def _ready(x: Tensor) -> Tensor:
 
 
 def _call(kernel: str, read: list[Tensor], shape: Shape, size: torch.Size, written: list[Tensor]) -> None:
-    """Hand the addresses of contiguous fp32 tensors to a kernel of :mod:`rsae.gates.kernels.source`."""
+    """Hand the addresses of contiguous fp32 tensors to a kernel of :mod:`rsae.sae.gates.kernels.cpp_source`."""
     parameters = torch.cat([shape.num, shape.den]), shape.inv_c_in, shape.c_out
     read = [*read, *map(_ready, parameters)]  # held until the kernel returns
     n, d = map(ctypes.c_long, size)

@@ -9,8 +9,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from rsae.config.types import Kind
-from rsae.sae import CFG, WEIGHTS
-from rsae.teachers.weights import Weights, refuse_unsupported
+from rsae.sae.loading.weights import Weights, refuse_unsupported
+from rsae.sae.model import CFG, WEIGHTS
 
 KINDS: dict[str, Kind] = {"standard": "relu", "jumprelu": "jumprelu", "topk": "topk"}
 
