@@ -21,7 +21,7 @@ KEPT = Path(__file__).parent / "results/speed.json"
 
 def one(name: str) -> Any:
     """Run one benchmark in this process, set up as the product's commands are."""
-    from rsae.stages.common import set_up_torch
+    from rsae.runtime.device import set_up_torch
 
     set_up_torch()
     warnings.simplefilter("ignore")

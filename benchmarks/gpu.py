@@ -23,11 +23,11 @@ from rsae.runtime.resources import GIB
 from rsae.sae.gates import kernels
 from rsae.sae.gates.base import Gate
 from rsae.sae.gates.relu import ReLU
-from rsae.upgrade import compiled
+from rsae.training import compiled_step
 
 DEGREE, STEPS = (9, 8), 22_000  # of the paper's fine-tunes
 DTYPES: dict[Precision, torch.dtype] = {"tf32": torch.float32, "bf16": torch.bfloat16}
-CONTESTANTS: tuple[tuple[str, Callable[[], Gate], compiled.Path], ...] = (
+CONTESTANTS: tuple[tuple[str, Callable[[], Gate], compiled_step.Path], ...] = (
     ("rational", lambda: rational(DEGREE, 1), "eager"),
     ("rational, compiled", lambda: rational(DEGREE, 1), "compiled"),
     ("relu", ReLU, "eager"),
@@ -192,7 +192,7 @@ def _fine_tunes(where: torch.device, sizes: Sizes) -> dict[str, Any]:
     smaller than the data.
     """
     d_in, d_sae = sizes.trained
-    path = compiled.path(where.type, STEPS)
+    path = compiled_step.path(where.type, STEPS)
     found: dict[str, Any] = {"d_in": d_in, "d_sae": d_sae, "tokens": sizes.tokens, "steps": sizes.steps, "path": path}
     with tempfile.TemporaryDirectory() as name:
         n = sizes.tokens
@@ -232,7 +232,7 @@ def _beside(where: torch.device, sizes: Sizes) -> dict[str, Any]:
     with torch.device(where):
         host = Gemma2ForCausalLM(sizes.host)
     d_in, d_sae = sizes.hosted
-    path = compiled.path(where.type, STEPS)
+    path = compiled_step.path(where.type, STEPS)
     fine_tune = ours(rational(DEGREE, 1), d_in, d_sae, sizes.batch, where.type, "bf16", path)
     x = torch.randn(sizes.batch, d_in, device=where)
     for _ in range(2):  # the first makes Adam's moments

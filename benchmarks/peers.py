@@ -25,8 +25,8 @@ from rsae.sae import loading
 from rsae.sae.model import SAE
 from rsae.sae.support import mean_l0, settle
 from rsae.stages.fit_gate import run as fit_gate
-from rsae.upgrade.copy import rational_copy
-from rsae.upgrade.refined import with_rho
+from rsae.training.start.rational_copy import rational_copy
+from rsae.training.start.refined import with_rho
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/peers.md"
 HOST, HOOK, TEACHERS, BOS = "assets/embedded/host", "blocks.1.hook_resid_post", "assets/embedded/teachers", 0

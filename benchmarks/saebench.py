@@ -26,7 +26,7 @@ from rsae.data.activations.host import Host
 from rsae.data.text.docstrings import documents
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import probing
-from rsae.evaluate.scores import KS
+from rsae.evaluate.probe_scores import KS
 from rsae.report import probing as probing_table
 from rsae.report.metrics import PROBING
 from rsae.sae.model import SAE

@@ -25,7 +25,7 @@ from transformers import GPT2LMHeadModel
 
 import rsae.saelens  # noqa: F401  teaches sae_lens our architecture
 from benchmarks.harvest import hooked
-from rsae.evaluate.scores import KS
+from rsae.evaluate.probe_scores import KS
 
 DATA = "fancyzhx/ag_news"
 

@@ -17,9 +17,9 @@ from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
-from rsae.upgrade.compiled import Path
-from rsae.upgrade.finetune import Settings, _Run
-from rsae.upgrade.parallel import ALONE
+from rsae.training.compiled_step import Path
+from rsae.training.finetune import Settings, _Run
+from rsae.training.parallel import ALONE
 
 D_IN, D_SAE, BATCH = 256, 4096, 4096
 SAE_LENS = "sae_lens SAETrainer, relu"

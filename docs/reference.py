@@ -27,7 +27,7 @@ PUBLIC = {
     "rsae.sae.support": ["mean_l0", "settle"],
     "rsae.rational.minimax": ["minimax", "Fit"],
     "rsae.rational.safe_pade": ["SafePade"],
-    "rsae.upgrade.finetune": ["finetune", "Settings", "Outcome"],
+    "rsae.training.finetune": ["finetune", "Settings", "Outcome"],
     "rsae.evaluate.stability": ["Stability", "compare"],
     "rsae.report.metrics": ["Metric"],
     "rsae.push": ["push"],

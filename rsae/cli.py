@@ -398,7 +398,7 @@ def upgrade(
 ) -> None:
     """Upgrade one SAE on a text of your own; prints teacher, control and upgraded side by side."""
     from rsae.api.shell import run
-    from rsae.stages.common import set_up_torch
+    from rsae.runtime.device import set_up_torch
 
     set_up_torch()
     stated = {name: v for name, v in {"k": k, "input_scale": input_scale}.items() if v is not None}
@@ -485,7 +485,7 @@ def families(results: Results = RESULTS) -> None:
 @app.command("promote-assets")
 def promote_assets(results: Results = RESULTS) -> None:
     """Copy a finished training of host and teachers over assets/embedded."""
-    from rsae.embedded.promote import promote
+    from rsae.training.assets.promote import promote
 
     plan = load_assets_plan(results)
     promote(plan.files(), plan.root, Path("assets/embedded"))

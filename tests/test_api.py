@@ -22,8 +22,8 @@ from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
-from rsae.upgrade.price import own_coefficient
-from rsae.upgrade.refined import with_rho
+from rsae.training.start.price import own_coefficient
+from rsae.training.start.refined import with_rho
 
 upgrade: Any = rsae.upgrade
 D_IN, D_SAE, K, N, DOCUMENTS = 16, 24, 2, 6000, 60
@@ -297,7 +297,7 @@ def test_the_attribute_is_there_without_torch_and_the_package_behind_it_too():
     code = "import sys, rsae; u = rsae.upgrade; assert callable(u); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-    from rsae.upgrade import finetune
+    from rsae.training import finetune
 
     assert finetune.Settings
     with pytest.raises(AttributeError, match="no attribute 'upgrad'"):

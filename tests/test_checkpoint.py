@@ -14,7 +14,7 @@ from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.refine.resolvent import Resolvent
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.training.finetune import Settings, finetune
 
 SETTINGS = Settings(steps=40, batch=64, lr=1e-2, slow_lr=1e-3, decay_share=0.2, l1_coefficient=0.05, objective="own")
 DATA = torch.randn(300, 8, generator=torch.Generator().manual_seed(5))  # four batches a pass, some rows left over

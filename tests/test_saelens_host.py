@@ -18,8 +18,8 @@ from rsae.sae import loading
 from rsae.sae.gates.rational import Rational
 from rsae.sae.support import mean_l0, settle
 from rsae.stages.fit_gate import run as fit_gate
-from rsae.upgrade.copy import rational_copy
-from rsae.upgrade.refined import pruned, with_rho
+from rsae.training.start.rational_copy import rational_copy
+from rsae.training.start.refined import pruned, with_rho
 
 HOST, HOOK, LAYER = "assets/embedded/host", "blocks.1.hook_resid_post", 1
 CTX, ROWS = 32, 8

@@ -71,7 +71,7 @@ LAYERS = [
         "rsae.data.activations.host",
         "rsae.sae.loading",
     ],
-    ["rsae.upgrade", "rsae.embedded"],
+    ["rsae.upgrade", "rsae.training.assets"],
     ["rsae.arms.*"],  # declared low, in the package itself, and found by name; what they do stands high
     ["rsae.evaluate"],
     ["rsae.report"],

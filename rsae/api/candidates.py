@@ -17,7 +17,7 @@ from rsae.sae.model import SAE
 from rsae.sae.support import mean_l0, settle
 from rsae.stages.fit_gate import run as fit_gate
 from rsae.stages.tune_arm import RULE, choose
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.training.finetune import Settings, finetune
 
 JUMP = {"theta": 0.1, "delta": 0.02}  # the design problem of the embedded suite
 

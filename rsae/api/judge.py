@@ -9,7 +9,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from rsae.api.given import CHUNK, Given, Split
-from rsae.evaluate import sums
+from rsae.evaluate import per_document
 from rsae.evaluate.reconstruction import reconstruction_sums
 from rsae.report import cells
 from rsae.report.bootstrap import interval
@@ -34,11 +34,11 @@ def columns(sae: SAE, split: Split, mean: Tensor) -> dict[str, dict[str, np.ndar
     }
 
 
-def judged(contestants: Mapping[str, SAE], test: Split, given: Given) -> dict[sums.Cell, dict[str, np.ndarray]]:
+def judged(contestants: Mapping[str, SAE], test: Split, given: Given) -> dict[per_document.Cell, dict[str, np.ndarray]]:
     """Sums of every contestant on both kinds of codes; with the losses of the host where there is one."""
     mean = test.x.double().mean(0)
     found = {
-        sums.Cell(name, 0, support): value
+        per_document.Cell(name, 0, support): value
         for name, sae in contestants.items()
         for support, value in columns(sae, test, mean).items()
     }
@@ -47,7 +47,9 @@ def judged(contestants: Mapping[str, SAE], test: Split, given: Given) -> dict[su
     return found
 
 
-def _losses(contestants: Mapping[str, SAE], test: Split, given: Given) -> dict[sums.Cell, dict[str, np.ndarray]]:
+def _losses(
+    contestants: Mapping[str, SAE], test: Split, given: Given
+) -> dict[per_document.Cell, dict[str, np.ndarray]]:
     if given.host is None or given.rows is None:
         return {}
     from rsae.evaluate.downstream import downstream_sums, replacement  # loads transformers
@@ -59,7 +61,7 @@ def _losses(contestants: Mapping[str, SAE], test: Split, given: Given) -> dict[s
     losses = {}
     for name in contestants:
         for support in ("raw", "hard"):
-            cell = sums.Cell(name, 0, support)
+            cell = per_document.Cell(name, 0, support)
             # exact zeros: one kind of codes, judged once
             spliced = down.spliced.get(cell) or down.spliced[cell._replace(support="raw")]
             losses[cell] = {

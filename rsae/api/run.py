@@ -12,12 +12,12 @@ from rsae.api.candidates import Jury, estimate, prices, tuned, untuned
 from rsae.api.given import BLOCK, KINDS, activations_of, centred, split, teacher_of
 from rsae.arms import arms
 from rsae.config.types import Kind, Precision
-from rsae.evaluate import verify
+from rsae.evaluate import teacher_check
 from rsae.report.cells import Pair
 from rsae.runtime.device import named
 from rsae.runtime.files import replacing, write_json
 from rsae.sae.model import SAE
-from rsae.upgrade.price import own_coefficient
+from rsae.training.start.price import own_coefficient
 
 # What people say: the tuned arm. Of the two that prune, the one whose proposals stay: with b_dec trained as well, a
 # dense ReLU SAE proposed ever more features and became worse (docs/pareto.md).
@@ -122,8 +122,8 @@ def upgrade(
         )
     splits = split(given.x, given.document, seed)
     calibration = splits["calibration"]
-    l0, explained = verify.reconstruction(
-        verify.codes_and_output(teacher), calibration.chunks, calibration.x.double().mean(0)
+    l0, explained = teacher_check.reconstruction(
+        teacher_check.codes_and_output(teacher), calibration.chunks, calibration.x.double().mean(0)
     )
     print(f"teacher: l0 {l0:.4g}, explained variance {explained:.4g} on {len(calibration.x)} activations")
     if not explained > 0:

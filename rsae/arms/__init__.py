@@ -61,11 +61,10 @@ def arms(kind: Kind) -> dict[str, Arm]:
         ValueError: two files declare the same arm.
     """
     found: dict[str, Arm] = {}
-    for entry in pkgutil.iter_modules(__path__):
-        module = f"{__name__}.{entry.name}"
-        for arm in importlib.import_module(module).ARMS:
+    for entry in pkgutil.walk_packages(__path__, f"{__name__}."):
+        for arm in [] if entry.ispkg else importlib.import_module(entry.name).ARMS:
             if kind in arm.kinds:
                 if arm.name in found:
-                    raise ValueError(f"{module} and {found[arm.name].module} both declare the arm {arm.name!r}")
-                found[arm.name] = arm._replace(module=module)
+                    raise ValueError(f"{entry.name} and {found[arm.name].module} both declare the arm {arm.name!r}")
+                found[arm.name] = arm._replace(module=entry.name)
     return found

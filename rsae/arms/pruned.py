@@ -10,7 +10,7 @@ RHOS = [0.01, 0.03, 0.1, 0.3]
 
 def proposing(factor: float, sae: Any, inputs: Inputs) -> Any:
     """The teacher with more features proposed per token, and a resolvent that keeps as many as the teacher has."""
-    from rsae.upgrade.refined import pruned
+    from rsae.training.start.refined import pruned
 
     return pruned(sae, inputs.calibration, RHOS, factor)
 

@@ -7,7 +7,7 @@ from rsae.arms import Arm, Inputs
 
 def pursued(sae: Any, inputs: Inputs) -> Any:
     """Orthogonal matching pursuit over all features, as many per token as the teacher has on average, rounded down."""
-    from rsae.upgrade.refined import with_pursuit
+    from rsae.training.start.refined import with_pursuit
 
     return with_pursuit(sae, inputs.calibration)
 

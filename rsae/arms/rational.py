@@ -1,7 +1,7 @@
 """The paper's arms: copy the teacher, give it a calibrated rational gate, tune everything.
 
 Degrees are the paper's: (3, 2) for ReLU, (9, 8) for JumpReLU and TopK. Per-feature scales carry
-JumpReLU's per-feature thresholds (see :func:`rsae.upgrade.calibrate.imitated`).
+JumpReLU's per-feature thresholds (see :func:`rsae.training.start.calibrate.imitated`).
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ SHAPE_FROZEN = ("W_", "b_", "gate.log_c")  # scales still move
 
 def copy(per_feature: bool, tail: bool, sae: Any, inputs: Inputs) -> Any:
     """The teacher with its gate replaced."""
-    from rsae.upgrade.copy import rational_copy
+    from rsae.training.start.rational_copy import rational_copy
 
     assert inputs.fit is not None
     return rational_copy(sae, inputs.calibration, inputs.fit, per_feature, tail or inputs.tail)

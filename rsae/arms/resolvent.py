@@ -11,21 +11,21 @@ RIDGE = 1e-5  # makes dependent decoder rows solvable
 
 def chosen(sae: Any, inputs: Inputs) -> Any:
     """The teacher with one rho for all features, the best on calibration documents."""
-    from rsae.upgrade.refined import best_rho
+    from rsae.training.start.refined import best_rho
 
     return best_rho(sae, inputs.calibration, RHOS)
 
 
 def least_squares(sae: Any, inputs: Inputs) -> Any:
     """The teacher with the best codes that its support and decoder allow, negative ones included."""
-    from rsae.upgrade.refined import with_rho
+    from rsae.training.start.refined import with_rho
 
     return with_rho(sae, RIDGE, rectify=False), {}
 
 
 def stepped(n: int, exact: bool, sae: Any) -> Any:
     """The SAE with n steps behind its gate."""
-    from rsae.upgrade.refined import with_steps
+    from rsae.training.start.refined import with_steps
 
     return with_steps(sae, n, exact)
 

@@ -35,7 +35,7 @@ class Figure(Strict):
 
 
 class Published(Strict):
-    """What the teacher gate holds a teacher to; see :class:`rsae.evaluate.verify.Figures`."""
+    """What the teacher gate holds a teacher to; see :class:`rsae.evaluate.teacher_check.Figures`."""
 
     l0: Figure | None = None
     explained_variance: Figure | None = None

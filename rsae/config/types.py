@@ -15,7 +15,7 @@ Name = Annotated[str, Field(pattern=NAME)]
 
 Kind = Literal["relu", "jumprelu", "topk"]  # of a teacher's gate
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Objective = Literal["paper", "weighed", "own", "error"]  # see rsae.upgrade.objectives
+Objective = Literal["paper", "weighed", "own", "error"]  # see rsae.training.objectives
 Precision = Literal["fp32", "tf32", "bf16"]  # see rsae.runtime.precision
 ALL_PARAMETERS = ("W_", "b_", "gate.", "refine.")  # of an SAE, by the beginnings of their names
 

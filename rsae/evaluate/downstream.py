@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rsae.data.activations.host import Host
 from rsae.data.text.tokens import Row, TokenRows, batches
-from rsae.evaluate.sums import Cell
+from rsae.evaluate.per_document import Cell
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.runtime.progress import progress
 from rsae.sae.model import SAE

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rsae.data.activations.shards import Block, Shards
 from rsae.evaluate.labels import UNLABELLED, Examples
-from rsae.evaluate.scores import DENSE, DRAWS, Score
+from rsae.evaluate.probe_scores import DENSE, DRAWS, Score
 
 CLASSES = 5  # of a label, the most frequent ones
 MIN_TRAIN, MIN_TEST = 40, 20  # examples that a class needs

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from rsae.evaluate import sums
+from rsae.evaluate import per_document
 from rsae.report.bootstrap import interval, normal_p, resamples
 from rsae.report.metrics import COMPARED, KNOWN, METRICS, counted
 
@@ -25,7 +25,7 @@ class Pair(NamedTuple):
 
     host: str
     teacher: str
-    cells: dict[sums.Cell, dict[str, np.ndarray]]
+    cells: dict[per_document.Cell, dict[str, np.ndarray]]
     seed: int  # of the bootstrap
 
     @property
@@ -57,7 +57,7 @@ def read_pair(host: str, teacher: str, reconstruction: Path, downstream: Path, s
     Raises:
         ValueError: they do not cover the same cells, or documents.
     """
-    left, right = sums.read(reconstruction), sums.read(downstream)
+    left, right = per_document.read(reconstruction), per_document.read(downstream)
     if set(left) != set(right):
         odd = sorted(set(left) ^ set(right))
         raise ValueError(f"{reconstruction} and {downstream} disagree on {odd}; delete both and run again")

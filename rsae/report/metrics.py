@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from rsae.evaluate.labels import LABELS
-from rsae.evaluate.scores import DENSE, KS
+from rsae.evaluate.probe_scores import DENSE, KS
 
 Columns = Mapping[str, np.ndarray]
 Weights = Float[np.ndarray, "n_draw n_doc"]

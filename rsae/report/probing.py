@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from rsae.evaluate import scores
+from rsae.evaluate import probe_scores
 from rsae.evaluate.labels import LABELS
-from rsae.evaluate.scores import DENSE, KS
+from rsae.evaluate.probe_scores import DENSE, KS
 from rsae.report.bootstrap import interval
 from rsae.report.cells import Pair, comparisons
 from rsae.report.metrics import PROBING
@@ -42,18 +42,18 @@ def read(pair: Pair, path: Path, text: str | None = None) -> Pair:
     Raises:
         ValueError: an SAE of the pair was not probed, or other documents were.
     """
-    found = {c: columns(probes) for c, probes in scores.read(path, pair.n_doc if text is None else None).items()}
+    found = {c: columns(probes) for c, probes in probe_scores.read(path, pair.n_doc if text is None else None).items()}
     if missing := [cell for cell in pair.cells if cell not in found]:
         raise ValueError(f"{path} lacks {tuple(missing[0])}; delete it and run again")
     return pair._replace(cells=found)
 
 
-def columns(probes: Sequence[scores.Score]) -> dict[str, np.ndarray]:
+def columns(probes: Sequence[probe_scores.Score]) -> dict[str, np.ndarray]:
     """Of one SAE, as the metrics of ``PROBING`` read them; each [n_doc]."""
     found: dict[str, np.ndarray] = {}
     for s in probes:
         name = f"probe/{s.k}/{s.label}/{s.positive}"
-        found |= {f"{name}/{field}": getattr(s, field) for field in scores.Score._fields[3:]}
+        found |= {f"{name}/{field}": getattr(s, field) for field in probe_scores.Score._fields[3:]}
         found[f"n_{s.label}"] = s.n_of + s.n_rest  # the same for each of its classes
     found["n_example"] = np.sum([found[f"n_{label}"] for label in {s.label for s in probes}], axis=0)
     found["n_tok"] = found["n_example"]
@@ -79,7 +79,7 @@ def metrics(columns: Mapping[str, np.ndarray]) -> list[str]:
 def table(pairs: Sequence[tuple[Pair, Pair]], text: str | None = None) -> str:
     """``pairs`` are (pair, its probes)."""
     labels = OWN if text is None else GIVEN.format(name=text)
-    parts = [TEXT.format(draws=scores.DRAWS, labels=labels)]
+    parts = [TEXT.format(draws=probe_scores.DRAWS, labels=labels)]
     for pair, probed in pairs:
         parts.append(f"## {probed.host} / {probed.teacher}\n")
         compared = probed._replace(cells={cell: probed.cells[cell] for cell in pair.cells})

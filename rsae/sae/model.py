@@ -11,6 +11,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from rsae.runtime.device import device
 from rsae.runtime.files import SEAL, reading, replacing, sealed, sha256, short, unsealed
 from rsae.runtime.matmul import affine
 from rsae.sae import refine as refinements
@@ -299,3 +300,8 @@ def _moments(x: Float[Tensor, "n_tok d_in"]) -> tuple[Tensor, Tensor]:
     """Mean and (unbiased) standard deviation of each token; [n_tok, 1] each."""
     std, mean = torch.std_mean(x, dim=-1, keepdim=True)
     return mean, std
+
+
+def load(folder: Path) -> SAE:
+    """An SAE, on the device."""
+    return SAE.load(folder).to(device())

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from rsae.data.activations.batches import chunks
 from rsae.data.activations.shards import Shards
 from rsae.evaluate.anatomy import EPS, Anatomy, anatomy
 from rsae.runtime import parquet
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.progress import progress
 from rsae.sae.model import SAE
-from rsae.stages.common import chunks, set_up_torch
 
 QUANTILES = (0.05, 0.5, 0.95)
 DENSE = 0.1  # share of tokens from which on a feature counts as dense

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from rsae.data.activations.batches import chunks
 from rsae.data.activations.shards import Shards
-from rsae.runtime.device import device
+from rsae.runtime.device import device, set_up_torch
 from rsae.sae.support import mean_l0
-from rsae.stages.common import chunks, set_up_torch
 from rsae.stages.import_teacher import settled
-from rsae.upgrade.sparsity import at_l0
+from rsae.training.start.sparsity import at_l0
 
 
 def run(teacher: Path, calibration: Path, out: Path, *, l0: float, hook: str, **stated: Any) -> None:

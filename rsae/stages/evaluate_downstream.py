@@ -8,13 +8,15 @@ import numpy as np
 from rsae.data.activations.host import Host
 from rsae.data.activations.shards import Shards
 from rsae.data.text import tokens
-from rsae.evaluate import sums
+from rsae.evaluate import per_document
 from rsae.evaluate.downstream import Downstream, ablations, downstream_sums, replacement
 from rsae.evaluate.reconstruction import site_mean
 from rsae.runtime.checkpoint import continued
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.files import digest, sha256
 from rsae.runtime.fingerprint import code_digest
-from rsae.stages.common import digests, load, set_up_torch
+from rsae.sae.model import load
+from rsae.stages.made_from import digests
 
 
 def run(
@@ -51,10 +53,10 @@ def run(
 
 
 def _write(out: Path, saes: Iterable[tuple[str, int]], result: Downstream) -> None:
-    tables: dict[sums.Cell, dict[str, np.ndarray]] = {}
+    tables: dict[per_document.Cell, dict[str, np.ndarray]] = {}
     for arm, seed in saes:
         for support in ("raw", "hard"):
-            cell = sums.Cell(arm, seed, support)
+            cell = per_document.Cell(arm, seed, support)
             # gates with exact zeros have one kind of codes, judged once
             spliced = result.spliced.get(cell) or result.spliced[cell._replace(support="raw")]
             tables[cell] = {
@@ -65,4 +67,4 @@ def _write(out: Path, saes: Iterable[tuple[str, int]], result: Downstream) -> No
                 "ce_spliced": spliced.ce,
                 "kl": spliced.kl,
             }
-    sums.write(out, tables)
+    per_document.write(out, tables)

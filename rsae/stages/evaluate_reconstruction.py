@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from rsae.data.activations.shards import Shards
-from rsae.evaluate import sums
+from rsae.evaluate import per_document
 from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
 from rsae.runtime.checkpoint import continued
-from rsae.runtime.device import device
+from rsae.runtime.device import device, set_up_torch
 from rsae.runtime.files import digest, sha256
 from rsae.runtime.fingerprint import code_digest
 from rsae.runtime.progress import progress
-from rsae.sae.model import SAE
-from rsae.stages.common import digests, load, set_up_torch
+from rsae.sae.model import SAE, load
+from rsae.stages.made_from import digests
 
 PIECE = 512  # tokens; a dozen passes over codes [PIECE, d_sae], which should stay in cache
 
@@ -45,11 +45,11 @@ def run(test: Path, saes: Mapping[tuple[str, int], Path], out: Path, checkpoints
                 checkpoint.save({"judged": judged})
                 checkpoint.leave()
         tables = {
-            sums.Cell(arm, seed, support): {name: column.numpy() for name, column in columns.items()}
+            per_document.Cell(arm, seed, support): {name: column.numpy() for name, column in columns.items()}
             for (arm, seed), by_support in zip(saes, judged, strict=True)
             for support, columns in by_support.items()
         }
-        sums.write(out, tables)
+        per_document.write(out, tables)
 
 
 def _judged(sae: SAE, folder: Path, shards: Shards, mean: Tensor) -> dict[str, dict[str, Tensor]]:

@@ -8,17 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsae.data.activations.batches import CHUNK
 from rsae.data.activations.shards import Shards
 from rsae.data.text import tokens
 from rsae.data.text.tokenizer import load_tokenizer
-from rsae.evaluate import portrait
-from rsae.evaluate.contexts import Text, contexts
-from rsae.evaluate.portrait import DENSITIES, STRENGTHS, Portrait
+from rsae.evaluate import densities
+from rsae.evaluate.densities import DENSITIES, STRENGTHS, Portrait
 from rsae.evaluate.stability import FEWEST, STRONGEST, Stability, Strongest, Together, compare
+from rsae.evaluate.top_contexts import Text, contexts
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.files import sealed, write_json
 from rsae.runtime.progress import progress
 from rsae.sae.model import SAE
-from rsae.stages.common import CHUNK, set_up_torch
 
 EXAMINED = 40_000  # tokens at most: pictures need no more
 POINTS = 240  # of a gate's curve
@@ -109,16 +110,16 @@ def _typical(look: Portrait) -> int:
 @torch.no_grad()
 def _gates(loaded: Mapping[str, SAE], feature: int, x: Tensor) -> dict[str, Any]:
     """One feature's codes against its pre-activations in every arm: exact where the gate has a curve, else measured."""
-    h = {arm: portrait.preactivation(sae, x, feature) for arm, sae in loaded.items()}
+    h = {arm: densities.preactivation(sae, x, feature) for arm, sae in loaded.items()}
     low = min(float(v.quantile(0.001)) for v in h.values())
     high = max(float(v.max()) for v in h.values())
     edges, points = np.linspace(low, high, BINS + 1), torch.linspace(low, high, POINTS)
     arms = {}
     for arm, sae in loaded.items():
-        exact = portrait.elementwise(sae)
+        exact = densities.elementwise(sae)
         z = h[arm] if exact else torch.cat([sae.encode(part)[:, feature] for part in x.split(CHUNK)])
-        counts, means = portrait.binned(h[arm], z, edges)
-        codes = portrait.curve(sae, feature, points).tolist() if exact else means
+        counts, means = densities.binned(h[arm], z, edges)
+        codes = densities.curve(sae, feature, points).tolist() if exact else means
         arms[arm] = {"counts": counts, "codes": codes, "exact": exact}
     return {"feature": feature, "points": points.tolist(), "edges": edges.tolist(), "arms": arms}
 

@@ -11,11 +11,13 @@ from rsae.arms import arms
 from rsae.config.types import Kind
 from rsae.data.activations.shards import Shards
 from rsae.runtime.checkpoint import Checkpoint, until_done
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.files import digest, read_sealed, sealed, write_json
-from rsae.stages.common import load, read_once, set_up_torch, trained_from
-from rsae.stages.threshold import Threshold
-from rsae.upgrade.finetune import Settings, finetune
-from rsae.upgrade.parallel import Alone, By, Follower, joined
+from rsae.sae.model import load
+from rsae.stages.made_from import trained_from
+from rsae.training.finetune import Settings, finetune, read_once
+from rsae.training.parallel import Alone, By, Follower, joined
+from rsae.training.threshold import Threshold
 
 SHARED = ("teacher", "activations", "threshold")  # folders that the arms of a pair have in common
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rsae.stages.finetune import run_all
-from rsae.upgrade.parallel import By
+from rsae.training.parallel import By
 
 
 def run(arms: Mapping[str, Mapping[str, Any]], *, settings: Mapping[str, Mapping[str, Any]], by: By = "token") -> None:

@@ -10,9 +10,9 @@ from rsae.data.activations import shards
 from rsae.data.activations.host import Host, Site, activations
 from rsae.data.text import tokens
 from rsae.runtime.checkpoint import until_done
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.files import digest, sha256
 from rsae.runtime.fingerprint import code_digest
-from rsae.stages.common import set_up_torch
 
 
 def run(

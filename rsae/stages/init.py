@@ -4,10 +4,12 @@ from pathlib import Path
 
 from rsae.arms import Inputs, arms
 from rsae.config.types import Kind
+from rsae.data.activations.batches import chunks
 from rsae.data.activations.shards import Shards
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.files import read_sealed
-from rsae.stages.common import chunks, load, set_up_torch
-from rsae.stages.threshold import Threshold
+from rsae.sae.model import load
+from rsae.training.threshold import Threshold
 
 
 def run(

@@ -14,13 +14,13 @@ from rsae.data.text.docstrings import Document
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import probing
 from rsae.evaluate.labels import Examples, examples
-from rsae.evaluate.scores import DENSE, KS, Score, write
-from rsae.evaluate.sums import Cell
+from rsae.evaluate.per_document import Cell
+from rsae.evaluate.probe_scores import DENSE, KS, Score, write
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.progress import progress
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
 from rsae.sae.support import mean_l0
-from rsae.stages.common import set_up_torch
 
 RESIDUAL, RANDOM = "residual", "random"  # baselines, among the arms of the file
 SAMPLE = 4096  # tokens on which the teacher's l0 is taken

@@ -13,7 +13,7 @@ from rsae.data.text import tokens
 from rsae.data.text.docstrings import Document
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate.labels import Examples
-from rsae.stages.common import set_up_torch
+from rsae.runtime.device import set_up_torch
 from rsae.stages.probe import Side, judge
 
 

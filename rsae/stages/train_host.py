@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rsae.config.assets import HostRecipe
 from rsae.data.text.docstrings import Document
-from rsae.embedded.host import train_host
 from rsae.runtime.files import replacing, sha256
+from rsae.training.assets.host import train_host
 
 
 def run(train: Path, validation: Path, out: Path, *, seed: int, **recipe: object) -> None:

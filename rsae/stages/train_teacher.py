@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from rsae.embedded.teachers import train_teacher
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.files import replacing, sha256
-from rsae.stages.common import set_up_torch
 from rsae.stages.train_host import write_card
+from rsae.training.assets.teachers import train_teacher
 
 
 def run(activations: Path, validation: Path, out: Path, **recipe: object) -> None:
-    """``recipe`` holds the keyword arguments of :func:`rsae.embedded.teachers.train_teacher`."""
+    """``recipe`` holds the keyword arguments of :func:`rsae.training.assets.teachers.train_teacher`."""
     set_up_torch()
     with replacing(out) as temporary:
         facts = train_teacher(activations=activations, validation=validation, out=temporary, **recipe)  # type: ignore[arg-type]

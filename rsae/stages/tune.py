@@ -5,9 +5,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.files import sealed, write_json
-from rsae.stages.common import load, set_up_torch
-from rsae.stages.trials import Trials
+from rsae.sae.model import load
+from rsae.training.trials import Trials
 
 RULE = (
     "On tuning documents and hard codes: of the settings at which teacher_ft has at most the teacher's l0 and mse,"

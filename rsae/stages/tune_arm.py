@@ -8,9 +8,11 @@ from typing import Any
 from rsae.arms import arms
 from rsae.config.types import Kind
 from rsae.runtime.checkpoint import Checkpoint, until_done
+from rsae.runtime.device import set_up_torch
 from rsae.runtime.files import digest, sealed, write_json
-from rsae.stages.common import load, set_up_torch, trained_from
-from rsae.stages.trials import Trials
+from rsae.sae.model import load
+from rsae.stages.made_from import trained_from
+from rsae.training.trials import Trials
 
 SLACK = 1.01  # an l0 that is 1% off is not another l0; without it a rate would be dropped for a feature in 30 tokens
 RULE = (

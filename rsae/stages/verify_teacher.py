@@ -8,17 +8,17 @@ import numpy as np
 
 from rsae.config.layouts import Layout
 from rsae.config.types import Kind
+from rsae.data.activations.batches import chunks
 from rsae.data.activations.host import Host
 from rsae.data.activations.shards import Shards
 from rsae.data.hub.receipts import checkpoint
 from rsae.data.text import tokens
-from rsae.evaluate import verify
+from rsae.evaluate import teacher_check
 from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import site_mean
-from rsae.runtime.device import device
+from rsae.runtime.device import device, set_up_torch
 from rsae.runtime.files import sealed, write_json
 from rsae.sae.loading.sae_lens_peer import load_peer
-from rsae.stages.common import chunks, set_up_torch
 from rsae.stages.import_teacher import settled
 
 ROWS = 64  # of the host's context, for the cross-entropies
@@ -52,8 +52,8 @@ def run(
     )
     what, scale = f"teacher {files.path}", stated.get("input_scale", 1.0)
     peer = load_peer(files.path, files.layout, what, repo=files.repo, folder=files.folder, input_scale=scale)
-    runs = [verify.codes_and_output(ours)]
-    runs += [] if peer is None else [verify.peers_codes_and_output(peer.to(device()))]
+    runs = [teacher_check.codes_and_output(ours)]
+    runs += [] if peer is None else [teacher_check.peers_codes_and_output(peer.to(device()))]
     data, mean = list(chunks(shards)), site_mean(shards.blocks())
     source = tokens.read(token_file)
     source = source._replace(rows=source.rows[:ROWS])
@@ -62,17 +62,19 @@ def run(
     losses = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, splices)
     n_pred, clean = losses.n_pred.sum(), losses.ce_clean.sum()
     found = [
-        verify.Figures(*verify.reconstruction(r, data, mean), float((losses.spliced[i].ce.sum() - clean) / n_pred))
+        teacher_check.Figures(
+            *teacher_check.reconstruction(r, data, mean), float((losses.spliced[i].ce.sum() - clean) / n_pred)
+        )
         for i, r in enumerate(runs)
     ]
     for name, figures in zip(("settled here", "through sae_lens"), found, strict=False):
         print(f"{what}, {name}, on {shards.n_tok} tokens: {figures}")
     if not np.isfinite(found).all():
         raise ValueError(f"{what} overflows on the calibration activations, {found[0]}; check `hook` and `input_scale`")
-    if len(found) == 2 and (odd := verify.disagreements(*found)):
+    if len(found) == 2 and (odd := teacher_check.disagreements(*found)):
         raise ValueError(f"{what} is not the function that sae_lens computes from the same files: {'; '.join(odd)}")
-    if bad := verify.misses(found[0], published):
-        cause = verify.likely_cause(ours, data, mean, published)
+    if bad := teacher_check.misses(found[0], published):
+        cause = teacher_check.likely_cause(ours, data, mean, published)
         raise ValueError(f"{what} misses its published figures and is not upgraded: {'; '.join(bad)}. {cause}")
     if not published:
         print(f"{what}: no figure of it is published: a wrong convention that sae_lens shares would not be seen")

@@ -13,8 +13,8 @@ from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
 from rsae.stages.fit_gate import run as fit_gate
-from rsae.upgrade import objectives
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.training import objectives
+from rsae.training.finetune import Settings, finetune
 
 ARMS = Path(__file__).resolve().parents[2] / "rsae/arms"
 CASES = [(kind, name) for kind in KINDS for name in arms(kind)]

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import environment, saebench
-from rsae.evaluate.scores import KS
+from rsae.evaluate.probe_scores import KS
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from rsae.evaluate.anatomy import EPS, MIN_ACTIVE, anatomy
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.refine.base import Refinement
-from rsae.upgrade.refined import with_rho
+from rsae.training.start.refined import with_rho
 
 DATA = list(torch.randn(600, 8, generator=torch.Generator().manual_seed(1)).split(250))
 

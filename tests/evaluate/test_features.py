@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from rsae.data.text.tokens import Row, TokenRows
-from rsae.evaluate.contexts import AFTER, BEFORE, Text, apart, contexts
-from rsae.evaluate.portrait import STRENGTHS, Portrait, binned, curve, elementwise, preactivation
+from rsae.evaluate.densities import STRENGTHS, Portrait, binned, curve, elementwise, preactivation
 from rsae.evaluate.stability import FEWEST, Strongest, Together, compare, overlap
+from rsae.evaluate.top_contexts import AFTER, BEFORE, Text, apart, contexts
 from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.rescaled import Rescaled

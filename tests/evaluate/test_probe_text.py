@@ -9,8 +9,8 @@ import pytest
 
 from rsae.config.sources import FileText, HubText
 from rsae.data.text import datasets
-from rsae.evaluate import scores
-from rsae.evaluate.sums import Cell
+from rsae.evaluate import probe_scores
+from rsae.evaluate.per_document import Cell
 from rsae.plan import load_plans
 from rsae.plan.texts import load_text
 from rsae.report import probing
@@ -40,17 +40,17 @@ def labelled(folder: Path, told: bool) -> Path:
     return folder / "text"
 
 
-def probed(folder: Path, told: bool, **changes) -> dict[Cell, list[scores.Score]]:
+def probed(folder: Path, told: bool, **changes) -> dict[Cell, list[probe_scores.Score]]:
     documents = labelled(folder, told)
     saes = {("teacher", 0): TEACHER, ("teacher_ft", 0): TEACHER}
     probe_text.run(
         documents / "finetune.jsonl", documents / "test.jsonl", Path("assets/embedded/host"), saes,
         folder / "probe.parquet", name="kinds", most=1000, **RUN | changes,
     )  # fmt: skip
-    return scores.read(folder / "probe.parquet")
+    return probe_scores.read(folder / "probe.parquet")
 
 
-def balanced_accuracy(score: scores.Score) -> float:
+def balanced_accuracy(score: probe_scores.Score) -> float:
     return float(score.right_of.sum() / score.n_of.sum() + score.right_rest.sum() / score.n_rest.sum()) / 2
 
 

@@ -8,9 +8,9 @@ from scipy import stats
 from rsae.data.activations.shards import Block
 from rsae.data.text.docstrings import Document
 from rsae.data.text.tokenizer import load_tokenizer
-from rsae.evaluate import probing, scores
+from rsae.evaluate import probe_scores, probing
 from rsae.evaluate.labels import LABELS, UNLABELLED, Examples, examples, kind, paragraphs
-from rsae.evaluate.sums import Cell
+from rsae.evaluate.per_document import Cell
 from rsae.report import metrics
 from rsae.report import probing as probing_table
 
@@ -141,20 +141,22 @@ def test_scores_on_disk_give_back_and_the_metric_is_the_mean_of_two_rates(tmp_pa
 
     def cell(right):
         return [
-            scores.Score("owner", "class", 1, column(4, 0, 6), right, column(10, 0, 0), column(5, 0, 0)),
-            scores.Score("section", "notes", 1, column(0, 2, 0), column(0, 1, 0), column(0, 2, 0), column(0, 2, 0)),
+            probe_scores.Score("owner", "class", 1, column(4, 0, 6), right, column(10, 0, 0), column(5, 0, 0)),
+            probe_scores.Score(
+                "section", "notes", 1, column(0, 2, 0), column(0, 1, 0), column(0, 2, 0), column(0, 2, 0)
+            ),
         ]
 
     given = {Cell("rsae", s, "hard"): cell(column(3, 0, 6 - s)) for s in (0, 1)}
-    scores.write(tmp_path / "probe.parquet", given)
-    again = scores.read(tmp_path / "probe.parquet", 3)
+    probe_scores.write(tmp_path / "probe.parquet", given)
+    again = probe_scores.read(tmp_path / "probe.parquet", 3)
     assert set(again) == set(given)
     for cell_, probes in given.items():
         for a, b in zip(probes, again[cell_], strict=True):
             assert a[:3] == b[:3]
             assert all(np.array_equal(x, y) for x, y in zip(a[3:], b[3:], strict=True))
     with pytest.raises(ValueError, match="other than the 2 documents"):
-        scores.read(tmp_path / "probe.parquet", 2)
+        probe_scores.read(tmp_path / "probe.parquet", 2)
     columns = probing_table.columns(again[Cell("rsae", 0, "hard")])
     weights = np.ones((1, 3))
     assert metrics.PROBING["probe_k1_owner"].value(columns, weights) == pytest.approx([(9 / 10 + 5 / 10) / 2])
@@ -164,7 +166,7 @@ def test_scores_on_disk_give_back_and_the_metric_is_the_mean_of_two_rates(tmp_pa
         metrics.PROBING["probe_k1"].value(columns, resampled)
     assert len(metrics.PROBING["probe_k1_owner"].value(columns, resampled)) == 2
     with pytest.raises(ValueError, match="no label has two classes with enough examples"):
-        scores.write(tmp_path / "none.parquet", {Cell("rsae", 0, "hard"): []})
+        probe_scores.write(tmp_path / "none.parquet", {Cell("rsae", 0, "hard"): []})
 
 
 def test_hard_and_raw_codes_are_probed_for_unit_decoder_rows(make_sae):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rsae.data.activations.shards import Block
-from rsae.evaluate import sums
+from rsae.evaluate import per_document
 from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
 from rsae.report.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
 from rsae.sae.gates.relu import ReLU
@@ -133,9 +133,9 @@ def test_alive_counts_drawn_documents_only():
 
 def test_sums_round_trip(tmp_path):
     fired = np.random.default_rng(0).random((3, 13)) > 0.5  # not a multiple of eight
-    cell = sums.Cell("rsae", 2, "hard")
-    sums.write(tmp_path / "s.parquet", {cell: {"n_tok": np.array([1.0, 2, 3]), "fired": fired}})
-    read = sums.read(tmp_path / "s.parquet")
+    cell = per_document.Cell("rsae", 2, "hard")
+    per_document.write(tmp_path / "s.parquet", {cell: {"n_tok": np.array([1.0, 2, 3]), "fired": fired}})
+    read = per_document.read(tmp_path / "s.parquet")
     assert list(read) == [cell]
     np.testing.assert_array_equal(read[cell]["n_tok"], [1, 2, 3])
     np.testing.assert_array_equal(read[cell]["fired"][:, :13], fired)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rsae.evaluate import verify
+from rsae.evaluate import teacher_check
 from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
@@ -54,25 +54,27 @@ def test_each_mistake_of_loading_is_caught_and_named(make_sae, data, right, wron
     figures, mean = published(correct, data), data.mean(0)
 
     def measured(sae):
-        return verify.Figures(*verify.reconstruction(verify.codes_and_output(sae), data.split(64), mean), 0.0)
+        return teacher_check.Figures(
+            *teacher_check.reconstruction(teacher_check.codes_and_output(sae), data.split(64), mean), 0.0
+        )
 
-    assert verify.misses(measured(correct), figures) == []
+    assert teacher_check.misses(measured(correct), figures) == []
     mistaken = loaded_as(correct, **wrong)
-    said = verify.misses(measured(mistaken), figures)
+    said = teacher_check.misses(measured(mistaken), figures)
     assert any("published" in s for s in said)
-    assert verify.likely_cause(mistaken, list(data.split(64)), mean, figures).startswith(cause)
+    assert teacher_check.likely_cause(mistaken, list(data.split(64)), mean, figures).startswith(cause)
 
 
 def test_figures_are_compared_within_their_own_tolerance():
-    found = verify.Figures(62.0, 0.93, 0.1)
+    found = teacher_check.Figures(62.0, 0.93, 0.1)
     coarse = {"l0": {"value": 60.0, "within": 5.0}, "explained_variance": {"value": 0.9, "within": 0.05}}
-    assert verify.misses(found, coarse) == []
+    assert teacher_check.misses(found, coarse) == []
     fine = {"l0": {"value": 60.0, "within": 0.5}}
-    assert verify.misses(found, fine) == ["l0 is 62, published 60 ± 0.5"]
-    assert verify.misses(verify.Figures(float("nan"), 0.9, 0.1), fine) != []
+    assert teacher_check.misses(found, fine) == ["l0 is 62, published 60 ± 0.5"]
+    assert teacher_check.misses(teacher_check.Figures(float("nan"), 0.9, 0.1), fine) != []
 
 
 def test_two_loaders_may_differ_by_rounding_only():
-    one = verify.Figures(62.0, 0.93, 0.1)
-    assert verify.disagreements(one, verify.Figures(62.05, 0.93005, 0.10005)) == []
-    assert len(verify.disagreements(one, verify.Figures(62.5, 0.94, 0.11))) == 3
+    one = teacher_check.Figures(62.0, 0.93, 0.1)
+    assert teacher_check.disagreements(one, teacher_check.Figures(62.05, 0.93005, 0.10005)) == []
+    assert len(teacher_check.disagreements(one, teacher_check.Figures(62.5, 0.94, 0.11))) == 3

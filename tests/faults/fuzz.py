@@ -32,7 +32,7 @@ from rsae.config.suite import Suite
 from rsae.config.types import Kind
 from rsae.data.activations import shards
 from rsae.data.text import datasets, tokens
-from rsae.evaluate import sums
+from rsae.evaluate import per_document
 from rsae.rational.safe_pade import SafePade
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.runtime.files import read_sealed, sealed, write_json
@@ -82,7 +82,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
     rows = [tokens.Row(i, f"document {i}", np.arange(3 + i, dtype=np.int32)) for i in range(4)]
     tokens.write(folder / "tokens.parquet", tokens.TokenRows(rows, True), {})
     columns = {"n_tok": np.arange(1.0, 4), "fired": rng.random((3, 16)) > 0.5}
-    sums.write(folder / "sums.parquet", {sums.Cell("rsae", 0, "raw"): columns})
+    per_document.write(folder / "sums.parquet", {per_document.Cell("rsae", 0, "raw"): columns})
     write_json(folder / "fit.json", sealed({"num": [0.1, 0.5], "converged": True}))
     (folder / "suite.yaml").write_text(SUITE)
     said = [f"document {i} says “{'so ' * i}”" for i in range(12)]
@@ -103,7 +103,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
     found = {
         "shards": Specimen(folder / "shards", _shards, True),
         "tokens": Specimen(folder / "tokens.parquet", tokens.read, True),
-        "sums": Specimen(folder / "sums.parquet", sums.read, True),
+        "sums": Specimen(folder / "sums.parquet", per_document.read, True),
         "sealed JSON": Specimen(folder / "fit.json", read_sealed, True),
         "checkpoint": Specimen(folder / "state.pt", _state, True),
         "text of an upgrade": Specimen(folder / "text.jsonl", shell.read, False),

@@ -10,7 +10,7 @@ from rsae.arms import Inputs, arms
 from rsae.data.activations import shards
 from rsae.data.activations.host import Host
 from rsae.data.text import tokens
-from rsae.evaluate import sums, verify
+from rsae.evaluate import per_document, teacher_check
 from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import reconstruction_sums
 from rsae.rational.safe_pade import SafePade
@@ -18,8 +18,8 @@ from rsae.report import cells
 from rsae.report.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
 from rsae.sae.gates.rational import Rational
 from rsae.sae.gates.relu import ReLU
-from rsae.stages.threshold import Threshold
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.training.finetune import Settings, finetune
+from rsae.training.threshold import Threshold
 
 SETTINGS = Settings(steps=60, batch=64, lr=1e-3, slow_lr=1e-4, decay_share=0.2, l1_coefficient=0.05)
 DATA = torch.randn(256, 8, generator=torch.Generator().manual_seed(3))
@@ -72,7 +72,7 @@ def test_a_huge_activation_stops_the_evaluation_and_is_never_tabled(make_sae, ra
     x[100] = 1e30  # of document 1
     found = reconstruction_sums(make_sae(rational), [(DOCUMENT, x)], x.double().mean(0), 4)["raw"]
     with pytest.raises(ValueError, match=r"of rsae, seed 0, raw codes is not finite on document 1.*nothing is judged"):
-        sums.write(tmp_path / "sums.parquet", {sums.Cell("rsae", 0, "raw"): found._asdict()})
+        per_document.write(tmp_path / "sums.parquet", {per_document.Cell("rsae", 0, "raw"): found._asdict()})
     assert not list(tmp_path.iterdir())
 
 
@@ -127,13 +127,13 @@ def test_a_teacher_that_never_fires_is_not_imitated(make_sae):
 def test_constant_activations_explain_nothing_and_are_refused(make_sae, tmp_path):
     x = torch.ones(256, 8)
     with pytest.raises(ValueError, match=r"all 256 activations are alike.*wrong hook"):
-        verify.reconstruction(verify.codes_and_output(make_sae(ReLU())), x.split(64), x.double().mean(0))
+        teacher_check.reconstruction(teacher_check.codes_and_output(make_sae(ReLU())), x.split(64), x.double().mean(0))
     # and if they reach the judgement, nothing is tabled
     columns = reconstruction_sums(make_sae(ReLU()), [(DOCUMENT, x)], x.double().mean(0), 4)["raw"]._asdict()
     columns |= {"d_in": np.full(4, 8), "d_sae": np.full(4, 32)}
     columns |= {k: np.ones(4) for k in ("n_pred", "ce_clean", "ce_zero", "ce_mean", "ce_spliced", "kl")}
     with np.errstate(all="ignore"), pytest.raises(ValueError, match=r"fvu of a/b.*is not finite; nothing is tabled"):
-        list(cells.rows("s", cells.Pair("a", "b", {sums.Cell("teacher", 0, "raw"): columns}, 0)))
+        list(cells.rows("s", cells.Pair("a", "b", {per_document.Cell("teacher", 0, "raw"): columns}, 0)))
 
 
 def rows(*lengths):

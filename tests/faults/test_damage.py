@@ -10,7 +10,7 @@ import pytest
 
 from rsae import card
 from rsae.data.activations.shards import Shards
-from rsae.evaluate import sums
+from rsae.evaluate import per_document
 from rsae.runtime.files import read_sealed, reading
 from rsae.sae.model import SAE
 from tests.faults import pipeline
@@ -95,7 +95,7 @@ def test_what_an_older_version_wrote_is_refused_with_the_remedy(project, rsae):
     assert "older version" in said
     assert "delete it and run again" in said
     with pytest.raises(ValueError, match="reconstruction"):
-        sums.read(path)
+        per_document.read(path)
 
 
 def test_an_sae_without_a_seal_is_read_for_others_write_none(project):

@@ -6,7 +6,7 @@ import torch
 from rsae import mistakes
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.sae.gates.relu import ReLU
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.training.finetune import Settings, finetune
 from tests.test_full_disk import small_disk
 
 __all__ = ["small_disk"]

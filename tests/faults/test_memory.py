@@ -8,9 +8,9 @@ from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.refine.resolvent import Resolvent
-from rsae.upgrade import finetune as module
-from rsae.upgrade import objectives
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.training import finetune as module
+from rsae.training import objectives
+from rsae.training.finetune import Settings, finetune
 
 SETTINGS = Settings(steps=20, batch=63, lr=1e-3, slow_lr=1e-3, decay_share=0.2, l1_coefficient=0.05)
 DATA = torch.randn(300, 8, generator=torch.Generator().manual_seed(5))

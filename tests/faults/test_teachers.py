@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rsae.evaluate import verify
+from rsae.evaluate import teacher_check
 from rsae.runtime.files import read_sealed
 from rsae.sae import loading
 from tests import checkpoints
@@ -73,13 +73,13 @@ def test_a_scale_that_is_folded_twice_misses_the_published_figures(tmp_path):
     x = once.b_dec + 4 * torch.randn(500, 16, generator=torch.Generator().manual_seed(1))
 
     def measured(sae):
-        found = verify.reconstruction(verify.codes_and_output(sae), x.split(100), x.double().mean(0))
-        return verify.Figures(*found, 0.0)
+        found = teacher_check.reconstruction(teacher_check.codes_and_output(sae), x.split(100), x.double().mean(0))
+        return teacher_check.Figures(*found, 0.0)
 
     right = measured(once)
     published = {
         "l0": {"value": right.l0, "within": 0.05 * right.l0},
         "explained_variance": {"value": right.explained_variance, "within": 0.02},
     }
-    assert verify.misses(measured(loading.load(path, "relu", 16)), published) == []
-    assert len(verify.misses(measured(twice), published)) == 2
+    assert teacher_check.misses(measured(loading.load(path, "relu", 16)), published) == []
+    assert len(teacher_check.misses(measured(twice), published)) == 2

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rsae.evaluate.sums import Cell
+from rsae.evaluate.per_document import Cell
 from rsae.report.bootstrap import interval, resamples
 from rsae.report.cells import COLUMNS, Pair, comparisons, frame
 

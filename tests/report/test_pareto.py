@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rsae.evaluate.sums import Cell
+from rsae.evaluate.per_document import Cell
 from rsae.report import pareto
 from rsae.report.cells import Pair
 

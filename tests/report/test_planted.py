@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rsae.evaluate import sums
+from rsae.evaluate import per_document
 from rsae.runtime.files import sealed, write_json
 from rsae.sae.model import LINEAR
 from rsae.stages import tables
@@ -28,7 +28,7 @@ def suite(tmp_path):
             for support, numbers in (("raw", raw), ("hard", hard)):
                 mse, l0 = numbers[arm]
                 error = mse * noise[arm] if arm != spoil else mse * noise["teacher"]
-                cell = sums.Cell(arm, 0, support)
+                cell = per_document.Cell(arm, 0, support)
                 judged["reconstruction"][cell] = {
                     "n_tok": n_tok, "sse": error * n_tok, "sst": 100 * n_tok, "active": l0 * n_tok,
                     "effective": l0 * n_tok, "energy": n_tok, "leaked": 0 * n_tok, "negative": 0 * n_tok,
@@ -45,7 +45,7 @@ def suite(tmp_path):
             saes["h", "t", arm, 0] = folder, report if arm in ("teacher_ft", "rsae") else None
         files = {name: tmp_path / f"{name}.parquet" for name in judged}
         for name, content in judged.items():
-            sums.write(files[name], content)
+            per_document.write(files[name], content)
         tables.run({("h", "t"): files}, saes, tmp_path / "tables", suite="s", seeds={"h/t": 1}, not_run={})
         return {path.name: path.read_text() for path in (tmp_path / "tables").iterdir()}
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rsae.evaluate import scores
-from rsae.evaluate.sums import Cell
+from rsae.evaluate import probe_scores
+from rsae.evaluate.per_document import Cell
 from rsae.report import probing
 from rsae.report.cells import Pair, comparisons, rows
 
@@ -13,7 +13,7 @@ N_DOC = 80
 
 def score(label, k, right_of, right_rest):
     """Three examples of the class and five others in each document; shares of them told right."""
-    return scores.Score(
+    return probe_scores.Score(
         label, "yes", k, np.full(N_DOC, 3.0), np.full(N_DOC, 3 * right_of),
         np.full(N_DOC, 5.0), np.full(N_DOC, 5 * right_rest),
     )  # fmt: skip
@@ -30,10 +30,10 @@ def pair(tmp_path):
             found[cell] = [
                 score(label, k, high - less, 1 - less)
                 for label, high in (("owner", 0.6), ("section", 0.2))
-                for k in scores.KS
+                for k in probe_scores.KS
             ]
-    found[Cell("residual", 0, "raw")] = [score("owner", k, 0.7, 0.7) for k in (*scores.KS, scores.DENSE)]
-    scores.write(tmp_path / "probe.parquet", found)
+    found[Cell("residual", 0, "raw")] = [score("owner", k, 0.7, 0.7) for k in (*probe_scores.KS, probe_scores.DENSE)]
+    probe_scores.write(tmp_path / "probe.parquet", found)
     return Pair("h", "t", cells, seed=0), tmp_path / "probe.parquet"
 
 

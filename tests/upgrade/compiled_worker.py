@@ -16,12 +16,11 @@ from torch._inductor import config
 from torch._inductor.graph import GraphLowering
 
 from rsae.runtime.checkpoint import Checkpoint
-from rsae.runtime.device import device
+from rsae.runtime.device import device, set_up_torch
 from rsae.sae.model import SAE
 from rsae.sae.refine.resolvent import Resolvent
-from rsae.stages.common import set_up_torch
-from rsae.upgrade import compiled
-from rsae.upgrade.finetune import Outcome, finetune
+from rsae.training import compiled_step
+from rsae.training.finetune import Outcome, finetune
 from tests.upgrade.parallel_worker import D_SAE, DATA, SETTINGS, Leaving, sae
 
 CASES = [
@@ -81,7 +80,7 @@ def continued(folder: Path) -> dict[str, Any]:
 def halved() -> dict[str, Any]:
     """Parts of a batch of 50 that hold 20 tokens at most: three of 13 and one of 11, each a shape of its own."""
     whole, _ = trained("compiled", "rational", "paper", "fp32")
-    graph_of = compiled.compiled
+    graph_of = compiled_step.compiled
 
     def limited(loss: Any) -> Any:
         graph = graph_of(loss)
@@ -93,7 +92,7 @@ def halved() -> dict[str, Any]:
 
         return call
 
-    with mock.patch.object(compiled, "compiled", limited):
+    with mock.patch.object(compiled_step, "compiled", limited):
         counters.clear()
         tuned, outcome = trained("compiled", "rational", "paper", "fp32")
     return {
@@ -117,7 +116,7 @@ def failing(wanted: str, at: int, error: Exception) -> dict[str, Any]:
             raise error
         return lower(self, *args)
 
-    chosen = mock.patch.object(compiled, "path", lambda *_: "compiled")
+    chosen = mock.patch.object(compiled_step, "path", lambda *_: "compiled")
     with mock.patch.object(GraphLowering, "run", run), chosen, config.patch(fx_graph_cache=False):
         try:
             tuned, outcome = trained(wanted, "relu", "paper", "fp32")

@@ -18,8 +18,8 @@ from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.supported import Supported
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
-from rsae.upgrade import finetune as loop
-from rsae.upgrade.parallel import Follower, joined
+from rsae.training import finetune as loop
+from rsae.training.parallel import Follower, joined
 
 D_IN, D_SAE = 8, 31  # not the same number of features on each of two or three processes
 SETTINGS = loop.Settings(steps=40, batch=50, lr=1e-3, slow_lr=1e-4, decay_share=0.2, l1_coefficient=0.05)

@@ -11,7 +11,7 @@ from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.rational import Rational
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
-from rsae.upgrade.calibrate import BINS, NUDGE, RANGE, Histogram, calibrate, histogram, imitated, topk_threshold
+from rsae.training.start.calibrate import BINS, NUDGE, RANGE, Histogram, calibrate, histogram, imitated, topk_threshold
 
 JUMP = safe_pade.from_fit(minimax(targets.jumprelu(0.1, 0.02), 9, 8))
 RELU = safe_pade.from_fit(minimax(targets.relu(), 3, 2))

@@ -14,8 +14,8 @@ import torch
 from rsae.runtime import matmul
 from rsae.sae.gates import kernels
 from rsae.sae.gates.relu import ReLU
-from rsae.upgrade import compiled
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.training import compiled_step
+from rsae.training.finetune import Settings, finetune
 from tests.upgrade.compiled_worker import CASES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,9 +75,9 @@ def test_a_refinement_stays_eager(found):
 def test_which_of_them_runs(monkeypatch, wanted, device, steps, static, path):
     monkeypatch.setenv("RSAE_STEP", wanted)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # Triton is installed
-    assert compiled.path(device, steps, static) == path
+    assert compiled_step.path(device, steps, static) == path
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert compiled.path(device, steps, static) == (path if wanted else "eager")
+    assert compiled_step.path(device, steps, static) == (path if wanted else "eager")
 
 
 def test_another_path_is_refused(monkeypatch, make_sae):

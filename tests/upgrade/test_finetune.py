@@ -4,8 +4,8 @@ import torch
 from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
-from rsae.upgrade import objectives
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.training import objectives
+from rsae.training.finetune import Settings, finetune
 
 SETTINGS = Settings(steps=60, batch=64, lr=1e-2, slow_lr=1e-3, decay_share=0.2, l1_coefficient=0.05)
 

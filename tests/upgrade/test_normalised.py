@@ -7,8 +7,8 @@ from rsae.sae.gates.supported import Supported, identity_curve
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import LAYER_NORM_EPS
 from rsae.sae.support import mean_l0
-from rsae.upgrade.normalised import layer_normalised
-from rsae.upgrade.refined import with_rho
+from rsae.training.start.layer_norm import layer_normalised
+from rsae.training.start.refined import with_rho
 
 D_SAE = 32
 

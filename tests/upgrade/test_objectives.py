@@ -9,7 +9,7 @@ from rsae.sae.gates.rescaled import Rescaled
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
 from rsae.sae.refine.resolvent import Resolvent
-from rsae.upgrade.objectives import loss
+from rsae.training.objectives import loss
 
 # h = x, decoder rows (2, 0) and (0, 1): codes (3, 1) and (0, 2), outputs (6, 1) and (0, 2)
 X = torch.tensor([[3.0, 1.0], [-1.0, 2.0]])

@@ -12,8 +12,8 @@ from rsae.sae.gates.rational import Rational
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.refine.resolvent import Resolvent
-from rsae.upgrade.finetune import Settings, finetune
-from rsae.upgrade.refined import with_rho
+from rsae.training.finetune import Settings, finetune
+from rsae.training.start.refined import with_rho
 
 D_SAE = 32
 BF16 = 2.0**-8  # spacing of bfloat16 just above 1

@@ -7,8 +7,8 @@ from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.support import mean_l0
-from rsae.upgrade.refined import pruned
-from rsae.upgrade.sparsity import at_l0
+from rsae.training.start.refined import pruned
+from rsae.training.start.sparsity import at_l0
 
 DATA = list(torch.randn(500, 8, generator=torch.Generator().manual_seed(1)).split(200))
 GATES = [ReLU(), JumpReLU(torch.linspace(0.2, 0.6, 32)), TopK(4)]

@@ -9,7 +9,7 @@ from rsae.sae.gates.topk import TopK
 from rsae.stages import tune_arm
 from rsae.stages.tune import choose
 from rsae.stages.tune_arm import choose as choose_arm
-from rsae.upgrade.finetune import _Run
+from rsae.training.finetune import _Run
 
 TEACHER = {"arm": "teacher", "mse_sum": 10.0, "l0": 20.0}
 

@@ -42,7 +42,7 @@ def test_code_reruns_exactly_the_stages_that_use_it(untouched):
     assert untouched.planned("quick") == TABLES
     untouched.edit("rsae/stages/evaluate_downstream.py", "n_doc = 1 + max", "n_doc = +1 + max")
     assert untouched.planned("quick") == TABLES | {f"evaluate-downstream {HOST} --teacher {t}" for t in every}
-    untouched.edit("rsae/upgrade/finetune.py", "CHECK_EVERY = 50", "CHECK_EVERY = 40")
+    untouched.edit("rsae/training/finetune.py", "CHECK_EVERY = 50", "CHECK_EVERY = 40")
     assert untouched.planned("quick") == TABLES | finetunes(*every) | evaluations(*every)
 
 
@@ -61,7 +61,7 @@ def test_nothing_is_upgraded_before_the_teacher_gate(untouched):
 
 
 def test_a_comment_or_a_docstring_plans_nothing(untouched):
-    untouched.edit("rsae/upgrade/finetune.py", "CHECK_EVERY = 50", "# why fifty\nCHECK_EVERY = 50")
+    untouched.edit("rsae/training/finetune.py", "CHECK_EVERY = 50", "# why fifty\nCHECK_EVERY = 50")
     untouched.edit("rsae/data/activations/shards.py", '"""A finished folder', '"""A whole folder')
     untouched.edit("config/suites/quick.yaml", "seed: 1\n", "# a seed\nseed: 1\n")
     untouched.edit("requirements.lock", "torch==", "# the compiler\ntorch==")

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsae.data.activations.shards import Shards
+from rsae.runtime.device import device
 
 
 def resident(shards: Shards, pool: int, device: torch.device | None = None, needed: int = 0) -> Tensor | Shards:
@@ -124,3 +125,12 @@ def _cut(order: Sequence[int], groups: Sequence[int], capacity: int) -> list[lis
     """Chapters of at most ``capacity`` rows, alike in size to one group."""
     each = max(1, capacity // max(groups))
     return [sorted(part.tolist()) for part in np.array_split(order, -(-len(order) // each))]
+
+
+CHUNK = 2048  # tokens; times d_sae floats is the working memory
+
+
+def chunks(shards: Shards) -> Iterator[Tensor]:
+    """Activations in fp32, :data:`CHUNK` tokens at a time, on the device."""
+    for block in shards.blocks():
+        yield from torch.from_numpy(block.x.astype("float32")).to(device()).split(CHUNK)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from rsae.evaluate.sums import Cell
+from rsae.evaluate.per_document import Cell
 from rsae.runtime import parquet
 
 KS = (1, 2, 5)  # features that a probe may read

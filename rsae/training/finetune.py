@@ -12,17 +12,17 @@ from torch import Tensor
 from rsae.config.types import ALL_PARAMETERS, Objective, Precision
 from rsae.data.activations import batches
 from rsae.data.activations.shards import Shards
-from rsae.runtime import matmul
+from rsae.runtime import matmul, resources
 from rsae.runtime.checkpoint import Checkpoint
+from rsae.runtime.device import device
 from rsae.runtime.files import short
 from rsae.runtime.precision import forward, training
 from rsae.runtime.progress import progress
-from rsae.runtime.resources import GIB
 from rsae.sae.gates import kernels
 from rsae.sae.gates.rational import Rational
 from rsae.sae.model import SAE
-from rsae.upgrade import compiled, objectives
-from rsae.upgrade.parallel import ALONE, Alone, divided, number, whole
+from rsae.training import compiled_step, objectives
+from rsae.training.parallel import ALONE, Alone, divided, number, whole
 
 CHECK_EVERY = 50  # steps between looks at the loss
 KEPT = ("step", "seconds", "first", "last", "max_code", "parts")  # numbers of a fine-tune between two steps
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
     max_code: float
     gate_path: str  # see rsae.sae.gates.kernels.path; plain where no gate is rational
     products: str  # see rsae.runtime.matmul.path
-    step: compiled.Path
+    step: compiled_step.Path
     parts: int  # into which each batch was cut, for want of memory
     processes: int = 1
     by: str | None = None  # what the processes divided: token or feature
@@ -120,8 +120,8 @@ class _Run:
     def __init__(self, sae: SAE, settings: Settings, trains: tuple[str, ...], group: Alone) -> None:
         self.sae, self.settings, self.group = sae, settings, group
         static = sae.refine is None and group.compiles  # the sizes of a refinement's systems depend on the data
-        self.path: compiled.Path = compiled.path(sae.W_enc.device.type, settings.steps, static)
-        self.loss = compiled.compiled(objectives.loss) if self.path == "compiled" else objectives.loss
+        self.path: compiled_step.Path = compiled_step.path(sae.W_enc.device.type, settings.steps, static)
+        self.loss = compiled_step.compiled(objectives.loss) if self.path == "compiled" else objectives.loss
         self.optimiser = torch.optim.Adam(_groups(sae, settings, trains), fused=True)
         decay = max(1, round(settings.decay_share * settings.steps))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -163,9 +163,9 @@ class _Run:
             try:
                 return self._accumulate(x, look)
             except RuntimeError as error:
-                if compiled.out_of_memory(error) and self.group.halves:
+                if compiled_step.out_of_memory(error) and self.group.halves:
                     self._halve(len(x))
-                elif self.path == "compiled" and compiled.failed(error):
+                elif self.path == "compiled" and compiled_step.failed(error):
                     self._go_eager(error)
                 else:
                     raise
@@ -176,12 +176,12 @@ class _Run:
         self.parts *= 2
         print(f"out of memory at step {self.step}: each batch now comes in {self.parts} parts", flush=True)
         if self.path == "compiled":
-            self.loss = compiled.compiled(objectives.loss)  # two shapes at most, and not those of before
+            self.loss = compiled_step.compiled(objectives.loss)  # two shapes at most, and not those of before
 
     def _go_eager(self, error: RuntimeError) -> None:
         reason = str(error).partition("\n\n")[0]  # what follows is for developers of torch
         said = f"torch cannot compile this fine-tune's step: {short(ValueError(reason))}"
-        if compiled.insisted():
+        if compiled_step.insisted():
             raise ValueError(f"{said}; set RSAE_STEP=eager to do without") from error
         print(f"{said}; it goes on without", flush=True)
         self.path, self.loss = "eager", objectives.loss
@@ -229,3 +229,9 @@ def _groups(sae: SAE, settings: Settings, trains: tuple[str, ...]) -> list[dict[
         raise ValueError(f"no parameter's name begins with one of {trains}; nothing would be trained")
     groups = [{"params": fast, "lr": settings.lr}, {"params": slow, "lr": settings.slow_lr}]
     return [group for group in groups if group["params"]]
+
+
+def read_once(shards: Shards, teacher: SAE, pool_gib: int, batch: int) -> Tensor | Shards:
+    """What fine-tunes of ``teacher`` read: rows beside them on a GPU, or in memory, or the shards themselves."""
+    needed = resources.training(teacher.d_in, teacher.d_sae, batch)
+    return batches.resident(shards, pool_gib * resources.GIB, device(), needed)

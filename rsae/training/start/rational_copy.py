@@ -10,7 +10,7 @@ from torch import Tensor
 from rsae.rational.safe_pade import SafePade
 from rsae.sae.gates.rational import Rational
 from rsae.sae.model import SAE
-from rsae.upgrade import calibrate
+from rsae.training.start import calibrate
 
 
 @torch.no_grad()

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from rsae.config.types import ALL_PARAMETERS
+from rsae.data.activations.batches import chunks
 from rsae.data.activations.shards import Shards
 from rsae.runtime.checkpoint import Checkpoint
-from rsae.sae.model import SAE
+from rsae.sae.model import SAE, load
 from rsae.sae.support import mean_l0
-from rsae.stages.common import chunks, load, read_once
-from rsae.stages.threshold import Threshold
-from rsae.upgrade.finetune import Settings, finetune
+from rsae.training.finetune import Settings, finetune, read_once
+from rsae.training.threshold import Threshold
 
 
 class Trials:

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rsae.data.activations.batches import chunks
 from rsae.data.activations.shards import Shards
 from rsae.sae.gates.rational import Rational
 from rsae.sae.model import SAE
 from rsae.sae.support import is_open, mean_l0, settle
-from rsae.stages.common import chunks
 
 
 class Threshold:

@@ -7,7 +7,7 @@ from rsae.arms import Arm, Inputs
 
 def normalised(sae: Any, inputs: Inputs) -> Any:
     """The teacher reading each token without its mean, in units of its std, at its own l0."""
-    from rsae.upgrade.normalised import layer_normalised
+    from rsae.training.start.layer_norm import layer_normalised
 
     return layer_normalised(sae, inputs.calibration)
 

@@ -12,7 +12,7 @@ from rsae.sae.model import SAE
 
 @torch.no_grad()
 def own_coefficient(teacher: SAE, data: Sequence[Tensor]) -> float:
-    """The λ of the teacher's own objective (see :mod:`rsae.upgrade.objectives`) at which ``teacher`` is stationary.
+    """The λ of the teacher's own objective (see :mod:`rsae.training.objectives`) at which ``teacher`` is stationary.
 
     Few publishers state λ, and units differ. At the end of training the loss cannot fall by
     scaling all codes: d/ds [‖x - s·x̂₀‖² + s·λ Σ z‖W_dec‖] = 0, with x̂₀ = W_decᵀz, gives

@@ -13,7 +13,7 @@ from rsae.sae.refine.pursuit import Pursuit
 from rsae.sae.refine.resolvent import Resolvent
 from rsae.sae.refine.steps import Steps
 from rsae.sae.support import mean_l0, settle
-from rsae.upgrade.sparsity import at_l0
+from rsae.training.start.sparsity import at_l0
 
 
 def with_rho(sae: SAE, rho: float, rectify: bool = True, cut: float | None = None) -> SAE:

@@ -11,7 +11,7 @@ from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
 from rsae.sae.support import mean_l0
-from rsae.upgrade.sparsity import at_l0
+from rsae.training.start.sparsity import at_l0
 
 
 @torch.no_grad()

@@ -1,0 +1,1 @@
+"""From a teacher to a trained SAE: a start without training, objectives, the fine-tune, trials of settings."""
