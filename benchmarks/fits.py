@@ -16,9 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy loads its BLAS
 
 import numpy as np
 
+from rsae.plan.studies import GRID, GRID_DEGREES
 from rsae.rational import targets
 from rsae.rational.minimax import MAX_DEGREE, Fit, minimax
-from rsae.studies import GRID, GRID_DEGREES
 
 KEPT = Path(__file__).parent / "results" / "fits.json"
 LIMIT, LIMIT_WITH_FALLBACK = 0.5, 2.0  # seconds

@@ -24,7 +24,7 @@ from rsae.evaluate.reconstruction import reconstruction_sums
 from rsae.sae import loading
 from rsae.sae.model import SAE
 from rsae.sae.support import mean_l0, settle
-from rsae.stages.fit_gate import run as fit_gate
+from rsae.stages.training.fit_gate import run as fit_gate
 from rsae.training.start.rational_copy import rational_copy
 from rsae.training.start.refined import with_rho
 

@@ -27,11 +27,11 @@ from rsae.data.text.docstrings import documents
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import probing
 from rsae.evaluate.probe_scores import KS
-from rsae.report import probing as probing_table
-from rsae.report.metrics import PROBING
+from rsae.report.stats.metrics import PROBING
+from rsae.report.tables import probing as probing_table
 from rsae.sae.model import SAE
-from rsae.stages import probe_text
-from rsae.stages.probe import codes_of
+from rsae.stages.evaluation import probe_text
+from rsae.stages.evaluation.probe import codes_of
 
 PAGE, PEER = ROOT / "docs/saebench.md", ROOT / "benchmarks/saebench_peer.py"
 SAEBENCH, BESIDE = "sae-bench==0.6.0", ["pydantic"]  # which our package needs beside what SAEBench brings

@@ -29,8 +29,8 @@ PUBLIC = {
     "rsae.rational.safe_pade": ["SafePade"],
     "rsae.training.finetune": ["finetune", "Settings", "Outcome"],
     "rsae.evaluate.stability": ["Stability", "compare"],
-    "rsae.report.metrics": ["Metric"],
-    "rsae.push": ["push"],
+    "rsae.report.stats.metrics": ["Metric"],
+    "rsae.api.push": ["push"],
 }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.models import CommandInfo
 
-from rsae import mistakes, studies
+from rsae import mistakes
 from rsae.config.load import load
 from rsae.config.types import Kind
 from rsae.plan import (
@@ -21,6 +21,7 @@ from rsae.plan import (
     load_families_plan,
     load_more_teachers_plan,
     load_plans,
+    studies,
 )
 
 app = typer.Typer(
@@ -129,7 +130,7 @@ def fit_gate(
 ) -> None:
     """Minimax fit of a gate by a rational function."""
     from rsae.runtime.files import sealed, write_json
-    from rsae.stages.fit_gate import run
+    from rsae.stages.training.fit_gate import run
 
     record = run(target=target, degree=degree, theta=theta, delta=delta, grid=grid)
     if json_ == "-":
@@ -276,13 +277,13 @@ def compare_reported(suite: Suite, results: Results = RESULTS) -> None:
 @app.command("check-reported")
 def check_reported(suite: Suite, results: Results = RESULTS) -> None:
     """Fail where a reported number, as far as it is rounded, lies outside our interval, or nothing was run."""
-    from rsae.report import reported
+    from rsae.report.tables import paper_numbers
 
     job = _plan(suite, results).compare_reported()
     _require(job.inputs)
-    known = load(job.arguments["source"], reported.Reported)
-    compared = reported.compare(known, reported.read(job.arguments["cells"]))
-    print(reported.table(known, compared))
+    known = load(job.arguments["source"], paper_numbers.Reported)
+    compared = paper_numbers.compare(known, paper_numbers.read(job.arguments["cells"]))
+    print(paper_numbers.table(known, compared))
     run = [c for c in compared if c.run]
     outside = [c for c in run if not c.holds]
     if not run:
@@ -324,7 +325,7 @@ def show(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def check(suite: Suite, results: Results = RESULTS) -> None:
     """Compare a suite's cells with expected/SUITE.json; fails with a table of those that moved."""
-    from rsae.report import regression
+    from rsae.report.stats import regression
     from rsae.runtime.seals import untouched
 
     plan = _plan(suite, results)
@@ -340,7 +341,7 @@ def check(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def expect(suite: Suite, results: Results = RESULTS) -> None:
     """Make a suite's present cells the expected ones; tolerances stay."""
-    from rsae.report import regression
+    from rsae.report.stats import regression
     from rsae.runtime.seals import untouched
 
     plan = _plan(suite, results)
@@ -352,7 +353,7 @@ def expect(suite: Suite, results: Results = RESULTS) -> None:
 @app.command()
 def keep(suite: Suite, results: Results = RESULTS) -> None:
     """Copy a suite's long tables, run card and tuning trials to expected/SUITE/, as small files to commit."""
-    from rsae.report import keep as kept
+    from rsae.report.tables import archive as kept
     from rsae.runtime.seals import untouched
 
     plan = _plan(suite, results)
@@ -397,7 +398,7 @@ def upgrade(
     max_tok: Annotated[int, typer.Option(help="Tokens of text, at most; all are kept in memory.")] = 200_000,
 ) -> None:
     """Upgrade one SAE on a text of your own; prints teacher, control and upgraded side by side."""
-    from rsae.api.shell import run
+    from rsae.api.from_text import run
     from rsae.runtime.device import set_up_torch
 
     set_up_torch()
@@ -419,7 +420,7 @@ def push(
     private: Annotated[bool, typer.Option(help="Make the repository private, if it is made.")] = False,
 ) -> None:
     """Upload an SAE with a model card; the token is read from the environment variable HF_TOKEN."""
-    from rsae.push import push
+    from rsae.api.push import push
 
     print(push(sae_dir, repo, place, cells, private))
 

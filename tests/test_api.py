@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 import rsae
-from rsae import card
-from rsae.api.given import split
-from rsae.api.shell import read
+from rsae.api import model_card
+from rsae.api.from_text import read
+from rsae.api.inputs import split
 from rsae.cli import app
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.sae.gates.jumprelu import JumpReLU
@@ -73,9 +73,9 @@ def test_overlapping_features_are_corrected_and_the_upgrade_says_so(tmp_path, ca
     torch.testing.assert_close(found.to_sae_lens().encode(x[:50]), theirs.encode(x[:50]), rtol=1e-4, atol=1e-4)
     run_card = json.loads((tmp_path / "out/run-card.json").read_text())
     assert sum(run_card["n_tok"].values()) == N
-    numbers = card.measured(tmp_path / "out/sae")
+    numbers = model_card.measured(tmp_path / "out/sae")
     assert numbers is not None
-    text = str(card.model_card(tmp_path / "out/sae", "me/sae", "resolvent", numbers))
+    text = str(model_card.model_card(tmp_path / "out/sae", "me/sae", "resolvent", numbers))
     assert f"| **{found.facts['arm']}** | hard" in text.replace("  ", " ")
     assert "| teacher_ft" in text
     local = (tmp_path / "out/README.md").read_text()

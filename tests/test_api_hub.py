@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from rsae.api.given import activations_of
-from rsae.api.shell import documents, tokenised
+from rsae.api.from_text import documents, tokenised
+from rsae.api.inputs import activations_of
 from tests import hub as local
 from tests import tiny
 

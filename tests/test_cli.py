@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsae import studies
-from rsae.plan import load_plans
+from rsae.plan import load_plans, studies
 
 ROOT = Path(__file__).resolve().parents[1]
 

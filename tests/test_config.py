@@ -270,7 +270,7 @@ def test_a_sparsity_of_its_own_is_another_stage_and_no_other_teacher_notices(tmp
     teacher(raw).update(l0=13, front="relu")
     plan = Plan("quick", Suite.model_validate(raw))
     after = plan.import_teacher("gpt2-docs-quick", "relu")
-    assert (before.stage, after.stage) == ("import_teacher", "change_sparsity")
+    assert (before.stage, after.stage) == ("training.import_teacher", "training.change_sparsity")
     assert after.settings == before.settings | {"l0": 13}
     assert plan.grouped("front") == {"gpt2-docs-quick/relu": ["relu"]}
     assert plan.root / "tables/pareto.md" in plan.targets()

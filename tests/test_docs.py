@@ -118,11 +118,11 @@ def test_the_tutorial_runs_as_it_stands(clone):
 
 
 GIVEN = """
-import rsae.api.run
+import rsae.api.upgrade
 import rsae
-from rsae.api.given import activations_of
-from rsae.api.shell import tokenised
-rsae.api.run.upgrade.__kwdefaults__["steps"] = 2
+from rsae.api.inputs import activations_of
+from rsae.api.from_text import tokenised
+rsae.api.upgrade.upgrade.__kwdefaults__["steps"] = 2
 rows = tokenised("docstrings", "assets/embedded/host", {}, 64, True, 4000)
 activations = activations_of(rows, None, "assets/embedded/host", "blocks.1.hook_resid_post", False).x
 """

@@ -8,7 +8,7 @@ import pytest
 from rsae.data.activations import shards
 from rsae.data.activations.host import Host
 from rsae.data.text import tokens
-from rsae.stages import harvest
+from rsae.stages.inputs import harvest
 
 HOST = Path("assets/embedded/host")
 HOOKS = ("blocks.1.hook_resid_post", "blocks.3.hook_resid_pre")

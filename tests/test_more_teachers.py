@@ -11,7 +11,7 @@ from rsae.config.assets import Families, MoreTeachers
 from rsae.config.load import load
 from rsae.plan import FamiliesPlan, load_assets_plan, load_families_plan, load_more_teachers_plan, load_plans
 from rsae.sae import loading
-from rsae.stages import scatter_thresholds
+from rsae.stages.assets import scatter_thresholds
 
 COMMITTED = Path("assets/embedded/teachers")
 
@@ -24,7 +24,7 @@ def plan():
 @pytest.mark.parametrize("kind", ["relu", "jumprelu", "topk"])
 def test_a_second_teacher_is_the_first_ones_recipe_with_another_seed(plan, kind):
     first, second = load_assets_plan().teacher(kind), plan.teacher(f"{kind}-b")
-    assert second.stage == first.stage == "train_teacher"
+    assert second.stage == first.stage == "assets.train_teacher"
     assert {k for k in first.settings if first.settings[k] != second.settings[k]} == {"seed"}
     # the committed card says that this is the recipe by which the committed teacher was made
     recipe = json.loads((COMMITTED / kind / "card.json").read_text())["recipe"]

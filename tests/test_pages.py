@@ -12,7 +12,7 @@ CODE = f"""
 import importlib, re, torch
 for name in {STAGES}:
     importlib.import_module(f"rsae.stages.{{name}}")
-from rsae.stages.common import set_up_torch
+from rsae.runtime.device import set_up_torch
 set_up_torch()
 x = torch.zeros(1 << 24)
 print(re.search(r"AnonHugePages: +(\\d+) kB", open("/proc/self/smaps_rollup").read())[1])

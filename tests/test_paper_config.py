@@ -8,7 +8,7 @@ from rsae.config.load import load
 from rsae.data.hub.lockfile import Lock
 from rsae.data.hub.sae_lens_registry import look_up
 from rsae.plan import CONFIG, Plan, load_plans
-from rsae.report.reported import Reported
+from rsae.report.tables.paper_numbers import Reported
 
 PLAN = load_plans()["paper"]
 
@@ -69,7 +69,7 @@ def test_revisions_say_main_until_somebody_fetched():
 
 
 def test_sizes_without_reuse_are_those_of_the_arithmetic():
-    from rsae.stages.preflight import _shape
+    from rsae.stages.inputs.preflight import _shape
 
     settings = PLAN.preflight().settings
     found = {}

@@ -12,8 +12,8 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from rsae import card
-from rsae.report.cells import COLUMNS
+from rsae.api import model_card
+from rsae.report.stats.cells import COLUMNS
 from tests import hub as local
 from tests.upgraded import activations, make
 
@@ -100,7 +100,7 @@ def test_mistakes_and_refusals_are_one_sentence_and_the_next_try_succeeds(tmp_pa
     tries = [(tmp_path, REPO), (sae_dir, "a/b/c"), *[(sae_dir, REPO)] * 4]
     code = """
 import json, pathlib, sys
-from rsae.push import push
+from rsae.api.push import push
 for folder, repo in json.loads(sys.argv[1]):
     try:
         print(push(pathlib.Path(folder), repo))
@@ -127,15 +127,15 @@ def test_without_a_token_nothing_is_sent(tmp_path, hub, sae_dir):
 
 
 def test_the_card_says_codes_intervals_hashes_and_controls(sae_dir):
-    numbers = card.measured(sae_dir)
-    made = card.model_card(sae_dir, REPO, "rsae", numbers)
+    numbers = model_card.measured(sae_dir)
+    made = model_card.model_card(sae_dir, REPO, "rsae", numbers)
     text = str(made)
     assert "| **rsae**   | hard    | 14.5 [14.25, 14.75] |" in text  # seed 1 of teacher relu: 4.5 + 10
     assert "| teacher_ft | hard    | 4.5 [4.25, 4.75]" in text
     assert "not run" in text  # delta_ce has no row
     assert "> 0.3" in text  # the support rule with the SAE's own eps
     assert "1234 activations" in text
-    for name in card.FILES:
+    for name in model_card.FILES:
         assert hashlib.sha256((sae_dir / name).read_bytes()).hexdigest() in text
     assert "import rsae.saelens" in text
     assert 'SAE.from_pretrained("someone/saes", "rsae")' in text
@@ -155,16 +155,16 @@ def test_a_missing_control_is_said(sae_dir):
     cells = sae_dir.parents[4] / "tables/cells.csv"
     cells.write_text("\n".join(line for line in cells.read_text().splitlines() if "teacher_ft" not in line) + "\n")
     assert "Not run: teacher_ft, so nothing is claimed" in str(
-        card.model_card(sae_dir, REPO, "p", card.measured(sae_dir))
+        model_card.model_card(sae_dir, REPO, "p", model_card.measured(sae_dir))
     )
     cells.write_text(cells.read_text().replace("rsae,1", "rsae,7"))
     with pytest.raises(ValueError, match="no number of rsae, seed 1"):
-        card.measured(sae_dir)
+        model_card.measured(sae_dir)
 
 
 def test_a_gate_that_sae_lens_has_needs_no_import(tmp_path):
     folder = Path("assets/embedded/teachers/topk")
-    text = str(card.model_card(folder, REPO, "topk", None))
+    text = str(model_card.model_card(folder, REPO, "topk", None))
     assert "import rsae" not in text
     assert "uploaded without numbers" in text
     assert json.loads((folder / "cfg.json").read_text())["architecture"] == "topk"

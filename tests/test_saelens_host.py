@@ -17,7 +17,7 @@ from rsae.data.text.tokenizer import load_tokenizer
 from rsae.sae import loading
 from rsae.sae.gates.rational import Rational
 from rsae.sae.support import mean_l0, settle
-from rsae.stages.fit_gate import run as fit_gate
+from rsae.stages.training.fit_gate import run as fit_gate
 from rsae.training.start.rational_copy import rational_copy
 from rsae.training.start.refined import pruned, with_rho
 

@@ -76,9 +76,9 @@ LAYERS = [
     ["rsae.evaluate"],
     ["rsae.report"],
     ["rsae.plan"],
-    ["rsae.studies"],
+    ["rsae.plan.studies"],
     ["rsae.stages"],
-    ["rsae.saelens", "rsae.standalone", "rsae.card", "rsae.push", "rsae.api", "rsae.doctor"],
+    ["rsae.saelens", "rsae.standalone", "rsae.api.model_card", "rsae.api.push", "rsae.api", "rsae.doctor"],
     ["rsae.cli", "rsae.__main__"],
 ]
 
@@ -124,10 +124,16 @@ def file_of(module):
 
 
 def test_light_stages_import_neither_sae_lens_nor_transformer_lens():
-    for stage in ("rsae.stages.tokens", "rsae.stages.finetune", "rsae.stages.tables", "rsae.stages.init", "rsae.plan"):
+    for stage in (
+        "rsae.stages.inputs.tokens",
+        "rsae.stages.training.finetune",
+        "rsae.stages.tables.tables",
+        "rsae.stages.training.init",
+        "rsae.plan",
+    ):
         assert not heavy(stage), stage
-    assert heavy("rsae.stages.harvest") == {"transformer_lens"}
-    assert heavy("rsae.stages.verify_teacher") == {"sae_lens", "transformer_lens"}
+    assert heavy("rsae.stages.inputs.harvest") == {"transformer_lens"}
+    assert heavy("rsae.stages.training.verify_teacher") == {"sae_lens", "transformer_lens"}
 
 
 def test_what_snakemake_parses_loads_no_torch():

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsae.api import judge
-from rsae.api.given import Split
+from rsae.api import verdict
+from rsae.api.inputs import Split
 from rsae.arms import Arm, Inputs
-from rsae.report.metrics import RECONSTRUCTION
+from rsae.report.stats.metrics import RECONSTRUCTION
 from rsae.runtime.device import device, named
 from rsae.sae.model import SAE
 from rsae.sae.support import mean_l0, settle
-from rsae.stages.fit_gate import run as fit_gate
-from rsae.stages.tune_arm import RULE, choose
+from rsae.stages.training.fit_gate import run as fit_gate
+from rsae.stages.training.tune_arm import RULE, choose
 from rsae.training.finetune import Settings, finetune
 
 JUMP = {"theta": 0.1, "delta": 0.02}  # the design problem of the embedded suite
@@ -56,7 +56,7 @@ class Jury:
     def heard(self, arm: str, sae: SAE, made: Mapping[str, Any]) -> Candidate:
         """``sae``, judged on tuning documents."""
         split = self.splits["tuning"]
-        sums = judge.columns(sae, split, split.x.double().mean(0))["hard"]
+        sums = verdict.columns(sae, split, split.x.double().mean(0))["hard"]
         ones = np.ones((1, len(sums["n_tok"])))
         found = {m: float(RECONSTRUCTION[m].value(sums, ones)[0]) for m in ("mse_sum", "l0")}
         found["l0_threshold"] = mean_l0(sae, self.splits["threshold"].chunks)

@@ -8,6 +8,8 @@ A :class:`Plan` is one suite, written in the order of the computation, each file
 sources, upgrades, judgements, suite.
 """
 
+from rsae.plan.assets import FamiliesPlan, load_assets_plan, load_families_plan, load_more_teachers_plan
+from rsae.plan.inputs import LIBRARIES_MB
 from rsae.plan.job import (
     CONFIG,
     HOST_FILES,
@@ -19,9 +21,7 @@ from rsae.plan.job import (
     stage_digest,
     tell_commands,
 )
-from rsae.plan.sources import LIBRARIES_MB
-from rsae.plan.suite import EXTRA_TABLES, PARETO, TABLES, Plan, load_plans
-from rsae.plan.teachers import FamiliesPlan, load_assets_plan, load_families_plan, load_more_teachers_plan
+from rsae.plan.tables import EXTRA_TABLES, PARETO, TABLES, Plan, load_plans
 from rsae.plan.texts import TEXT_SPLITS, load_text
 from rsae.runtime.seals import DIGESTS
 

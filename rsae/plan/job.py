@@ -26,7 +26,7 @@ class Opened(NamedTuple):
 class Job(NamedTuple):
     """One call of ``rsae.stages.{stage}.run(**arguments, **settings)``."""
 
-    stage: str
+    stage: str  # room and module, such as inputs.harvest
     inputs: list[Path]  # files and folders that must exist, as Snakemake sees them
     arguments: dict[str, Any]  # paths, as the stage sees them
     settings: dict[str, Any]  # JSON values

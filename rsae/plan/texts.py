@@ -31,7 +31,7 @@ def text_job(text: Text, splits: Sequence[str], out: Path, lock: Lock) -> Job:
     settings = {**entry.model_dump(mode="json"), "splits": list(splits)}
     if isinstance(entry, HubText):
         settings["revision"] = lock.commit(entry.name) or entry.revision
-    return Job("text", [entry.path] if isinstance(entry, FileText) else [], {"out": out}, settings)
+    return Job("inputs.text", [entry.path] if isinstance(entry, FileText) else [], {"out": out}, settings)
 
 
 def hub_text(text: Text, lock: Lock) -> dict[str, str] | None:

@@ -12,7 +12,7 @@ from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
-from rsae.stages.fit_gate import run as fit_gate
+from rsae.stages.training.fit_gate import run as fit_gate
 from rsae.training import objectives
 from rsae.training.finetune import Settings, finetune
 

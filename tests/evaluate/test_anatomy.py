@@ -73,8 +73,8 @@ def test_the_correlation_is_numpys(make_sae):
 
 def test_the_table_shows_means_over_seeds(make_sae, tmp_path):
     from rsae.data.activations.shards import Block, write
-    from rsae.stages import anatomy as stage
-    from rsae.stages import tabulate_anatomy
+    from rsae.stages.evaluation import anatomy as stage
+    from rsae.stages.tables import tabulate_anatomy
 
     x = torch.cat(DATA).numpy().astype(np.float16)
     block = Block(np.zeros(600, np.int32), np.arange(600, dtype=np.int32), x)

@@ -13,9 +13,10 @@ from rsae.evaluate import probe_scores
 from rsae.evaluate.per_document import Cell
 from rsae.plan import load_plans
 from rsae.plan.texts import load_text
-from rsae.report import probing
-from rsae.report.cells import Pair
-from rsae.stages import probe_text, text
+from rsae.report.stats.cells import Pair
+from rsae.report.tables import probing
+from rsae.stages.evaluation import probe_text
+from rsae.stages.inputs import text
 
 TEACHER = Path("assets/embedded/teachers/topk")
 WORDS = "array value number function returns given string matrix index shape type object".split()

@@ -11,8 +11,8 @@ from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import probe_scores, probing
 from rsae.evaluate.labels import LABELS, UNLABELLED, Examples, examples, kind, paragraphs
 from rsae.evaluate.per_document import Cell
-from rsae.report import metrics
-from rsae.report import probing as probing_table
+from rsae.report.stats import metrics
+from rsae.report.tables import probing as probing_table
 
 SOURCE = '''"""This module holds one class and one function of its own."""
 
@@ -171,7 +171,7 @@ def test_scores_on_disk_give_back_and_the_metric_is_the_mean_of_two_rates(tmp_pa
 
 def test_hard_and_raw_codes_are_probed_for_unit_decoder_rows(make_sae):
     from rsae.sae.gates.relu import ReLU
-    from rsae.stages.probe import codes_of
+    from rsae.stages.evaluation.probe import codes_of
 
     sae = make_sae(ReLU())
     x = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ import torch
 from rsae.data.activations.shards import Block
 from rsae.evaluate import per_document
 from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
-from rsae.report.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
+from rsae.report.stats.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.model import SAE
 

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import torch
 
 from rsae import mistakes
-from rsae.api import shell
+from rsae.api import from_text
 from rsae.config.load import load
 from rsae.config.suite import Suite
 from rsae.config.types import Kind
@@ -106,7 +106,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
         "sums": Specimen(folder / "sums.parquet", per_document.read, True),
         "sealed JSON": Specimen(folder / "fit.json", read_sealed, True),
         "checkpoint": Specimen(folder / "state.pt", _state, True),
-        "text of an upgrade": Specimen(folder / "text.jsonl", shell.read, False),
+        "text of an upgrade": Specimen(folder / "text.jsonl", from_text.read, False),
         "text of a suite": Specimen(folder / "text.parquet", _text, False),
         "suite": Specimen(folder / "suite.yaml", lambda p: load(p, Suite), False),
     }

@@ -14,8 +14,8 @@ from rsae.evaluate import per_document, teacher_check
 from rsae.evaluate.downstream import Replacement, downstream_sums
 from rsae.evaluate.reconstruction import reconstruction_sums
 from rsae.rational.safe_pade import SafePade
-from rsae.report import cells
-from rsae.report.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
+from rsae.report.stats import cells
+from rsae.report.stats.metrics import DOWNSTREAM, METRICS, RECONSTRUCTION
 from rsae.sae.gates.rational import Rational
 from rsae.sae.gates.relu import ReLU
 from rsae.training.finetune import Settings, finetune

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from rsae import card
+from rsae.api import model_card
 from rsae.data.activations.shards import Shards
 from rsae.evaluate import per_document
 from rsae.runtime.files import read_sealed, reading
@@ -120,7 +120,7 @@ def test_numbers_changed_by_hand_are_noticed(project, rsae):
         assert "cells.csv was changed after it was made" in said, line
         assert "--forcerun tables" in said
     with pytest.raises(ValueError, match=r"cells\.csv was changed after it was made"):
-        card.measured(project / f"{ARM}/sae")
+        model_card.measured(project / f"{ARM}/sae")
     cells.write_text(text)
     assert "no readable reference numbers" in rsae("check --suite tiny")  # past the digest: the tiny suite expects none
     table = project / "results/tiny/tables/strict.md"

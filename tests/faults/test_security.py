@@ -85,7 +85,7 @@ def outputs(plan):
             for name in ("out", "outs", "reports", "checkpoints"):
                 value = job.arguments.get(name, [])
                 # the run card reads its reports
-                if job.stage != "run_card" or name == "out":
+                if job.stage != "tables.run_card" or name == "out":
                     found += (
                         value.values() if isinstance(value, dict) else [value] if isinstance(value, Path) else value
                     )

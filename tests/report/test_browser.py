@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rsae.report import blocks
-from rsae.report.page import Picture, render
+from rsae.report.page import Picture, markdown, render
 from tests.report.test_stage import root
 
 __all__ = ["root"]  # a fixture: the tiny suite's page
@@ -115,10 +114,10 @@ def page(tmp_path):
          "sides": {"teacher": side, "rsae": side}}
         for j in range(3)
     ]  # fmt: skip
-    table = blocks.Table("A", header, [[blocks.cell(text) for text in row] for row in rows])
+    table = markdown.Table("A", header, [[markdown.cell(text) for text in row] for row in rows])
     html = render(
         suite="made-up",
-        documents=[("strict", [blocks.Heading(1, "Strict"), table])],
+        documents=[("strict", [markdown.Heading(1, "Strict"), table])],
         pictures={"gates": [Picture(tmp_path / "figure.svg", "a", "b")]},
         views={"h/t": {"rsae": features}},
         run_card={"commit": "0" * 40, "device": "CPU", "rules": {}},

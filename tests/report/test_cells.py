@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from rsae.evaluate.per_document import Cell
-from rsae.report.bootstrap import interval, resamples
-from rsae.report.cells import COLUMNS, Pair, comparisons, frame
+from rsae.report.stats.bootstrap import interval, resamples
+from rsae.report.stats.cells import COLUMNS, Pair, comparisons, frame
 
 N_DOC = 200
 
@@ -118,7 +118,7 @@ def test_the_interval_covers_as_often_as_it_says():
 
 
 def test_a_pair_without_numbers_is_named_with_its_reason():
-    from rsae.report.tables import not_run
+    from rsae.report.tables.standard import not_run
 
     text = not_run({"gemma-2-2b/relu": "gated: set HF_TOKEN"})
     assert [cell.strip() for cell in text.splitlines()[-1].split("|")[1:-1]] == [

@@ -1,7 +1,7 @@
 """A claim's verdict follows from its rows, and a claim without rows says so."""
 
-from rsae.report.cells import Comparison
-from rsae.report.claims import Cost, claims
+from rsae.report.stats.cells import Comparison
+from rsae.report.tables.claims import Cost, claims
 
 
 def row(teacher, arm, baseline, support, metric, difference, denser=False):

@@ -1,6 +1,6 @@
 """A teacher that further training helps is called by its name."""
 
-from rsae.report import convergence
+from rsae.report.tables import convergence
 
 
 def trials(*found):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from rsae.evaluate.per_document import Cell
-from rsae.report import counting, families
-from rsae.report.bootstrap import resamples
-from rsae.report.cells import Comparison, Pair
+from rsae.report.stats.bootstrap import resamples
+from rsae.report.stats.cells import Comparison, Pair
+from rsae.report.tables import families, paper_counting
 
 N_DOC = 100
 
@@ -91,7 +91,7 @@ def test_the_papers_count_takes_any_gain_and_the_strict_one_does_not():
         row("rsae", "loss_recovered_zero", -0.5),
         row("rsae", "mse_sum", -1.0, support="hard"),
     ]
-    text = counting.table(rows)
+    text = paper_counting.table(rows)
     counted = {
         tuple(cell.strip() for cell in line.split("|")[1:4]): [cell.strip() for cell in line.split("|")[4:6]]
         for line in text.splitlines()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsae.report import keep
+from rsae.report.tables import archive
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/controls.md").read_text()
@@ -143,7 +143,7 @@ def test_what_is_kept_is_what_was_there(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "older.parquet").write_text("")
-    keep.keep([tables / "cells.csv"], tmp_path / "run-card.json", {"h/t/rsae": tmp_path / "tuning.json"}, out)
+    archive.keep([tables / "cells.csv"], tmp_path / "run-card.json", {"h/t/rsae": tmp_path / "tuning.json"}, out)
     assert {p.name for p in out.iterdir()} == {"cells.parquet", "run-card.json", "tuning.json"}
     pd.testing.assert_frame_equal(pd.read_parquet(out / "cells.parquet"), frame)
     assert json.loads((out / "tuning.json").read_text()) == {"h/t/rsae": {"chosen": 1}}

@@ -7,8 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from rsae.report import blocks, exports
-from rsae.report.page import overview, render
+from rsae.report.page import exports, markdown, overview, render
 from rsae.runtime import fingerprint
 
 CLAIMS = """# Claims
@@ -33,7 +32,7 @@ Not run in this suite.
 @pytest.fixture
 def claims(tmp_path):
     (tmp_path / "claims.md").write_text(CLAIMS)
-    return blocks.read(tmp_path / "claims.md")
+    return markdown.read(tmp_path / "claims.md")
 
 
 def page(documents, **changes):
@@ -68,7 +67,7 @@ def test_documents_are_taken_apart(claims):
     ],
 )
 def test_cells_sort_by_their_number_and_know_their_verdict(text, key, word):
-    assert blocks.cell(text) == blocks.Cell(text, key, word)
+    assert markdown.cell(text) == markdown.Cell(text, key, word)
 
 
 def test_the_overview_has_a_row_per_claim_and_a_word_per_pair(claims):

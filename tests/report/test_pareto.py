@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rsae.evaluate.per_document import Cell
-from rsae.report import pareto
-from rsae.report.cells import Pair
+from rsae.report.stats.cells import Pair
+from rsae.report.tables import pareto
 
 L0 = np.array([8.0, 16.0, 32.0, 64.0])
 

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from rsae.evaluate import per_document
 from rsae.runtime.files import sealed, write_json
 from rsae.sae.model import LINEAR
-from rsae.stages import tables
+from rsae.stages.tables import tables
 
 N_DOC, D_SAE = 60, 16
 ARMS = ("teacher", "teacher_ft", "rsae_init", "rsae")

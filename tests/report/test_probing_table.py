@@ -5,8 +5,8 @@ import pytest
 
 from rsae.evaluate import probe_scores
 from rsae.evaluate.per_document import Cell
-from rsae.report import probing
-from rsae.report.cells import Pair, comparisons, rows
+from rsae.report.stats.cells import Pair, comparisons, rows
+from rsae.report.tables import probing
 
 N_DOC = 80
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from rsae.config.load import load
-from rsae.report import reported
-from rsae.report.reported import Cell, Reported
+from rsae.report.tables import paper_numbers
+from rsae.report.tables.paper_numbers import Cell, Reported
 
 PAIR = {"host": "h", "teacher": "t", "arm": "rsae"}
 
@@ -28,10 +28,10 @@ MEASURED = frame(("mse_sum", "raw", 64.0), ("mse_mean", "raw", 0.5), ("mse_mean"
 
 
 def test_the_closest_convention_is_named():
-    (cell,) = reported.compare(one(0.597), MEASURED)
+    (cell,) = paper_numbers.compare(one(0.597), MEASURED)
     assert str(cell.convention) == "mse_mean on hard codes"
     assert cell.holds
-    (cell,) = reported.compare(one(0.45), MEASURED)
+    (cell,) = paper_numbers.compare(one(0.45), MEASURED)
     assert str(cell.convention) == "mse_mean on raw codes"
     assert not cell.holds
 
@@ -39,7 +39,7 @@ def test_the_closest_convention_is_named():
 def test_one_convention_serves_all_cells_of_a_quantity():
     # alone, 0.62 would be closest to the hard codes' 0.6
     three = Reported(source="s", cells=[*one(0.4).cells, *one(0.5).cells, *one(0.62).cells])
-    assert {str(c.convention) for c in reported.compare(three, MEASURED)} == {"mse_mean on raw codes"}
+    assert {str(c.convention) for c in paper_numbers.compare(three, MEASURED)} == {"mse_mean on raw codes"}
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_one_convention_serves_all_cells_of_a_quantity():
 )
 def test_the_rounding_of_the_source_decides(value, rounding, holds):
     # ours is 0.5 in [0.49, 0.51]; 0.514 rounded to 0.01 may have been 0.509
-    (cell,) = reported.compare(one(value, rounding), frame(("mse_mean", "raw", 0.5)))
+    (cell,) = paper_numbers.compare(one(value, rounding), frame(("mse_mean", "raw", 0.5)))
     assert cell.holds == holds
 
 
 def test_what_was_not_run_says_so_and_shows_no_number():
-    (cell,) = reported.compare(one(0.597, arm="teacher"), MEASURED)
+    (cell,) = paper_numbers.compare(one(0.597, arm="teacher"), MEASURED)
     assert not cell.run
-    text = reported.table(one(0.597), [cell])
+    text = paper_numbers.table(one(0.597), [cell])
     assert "not run" in text
     assert "0 of its 1 numbers" in text
 
@@ -62,7 +62,7 @@ def test_what_was_not_run_says_so_and_shows_no_number():
 def test_seeds_are_averaged_and_differences_taken():
     cells = frame(("l0", "raw", 30.0))
     cells = pd.concat([cells, cells.assign(seed=1, value=32.0), cells.assign(arm="teacher", value=29.5)])
-    (cell,) = reported.compare(one(1.6, 0.1, metric="l0", minus="teacher"), cells)
+    (cell,) = paper_numbers.compare(one(1.6, 0.1, metric="l0", minus="teacher"), cells)
     assert cell.value == pytest.approx(1.5)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rsae.report.bootstrap import normal_p
-from rsae.report.cells import Comparison
-from rsae.report.tables import strict
-from rsae.report.verdicts import holm, verdicts
+from rsae.report.stats.bootstrap import normal_p
+from rsae.report.stats.cells import Comparison
+from rsae.report.stats.verdicts import holm, verdicts
+from rsae.report.tables.standard import strict
 
 
 def comparison(metric="mse_sum", difference=-0.2, p=1e-6, denser=False, arm="rsae"):

@@ -6,9 +6,9 @@ import torch
 
 from rsae.data.activations import shards
 from rsae.sae.gates.topk import TopK
-from rsae.stages import tune_arm
-from rsae.stages.tune import choose
-from rsae.stages.tune_arm import choose as choose_arm
+from rsae.stages.training import tune_arm
+from rsae.stages.training.tune import choose
+from rsae.stages.training.tune_arm import choose as choose_arm
 from rsae.training.finetune import _Run
 
 TEACHER = {"arm": "teacher", "mse_sum": 10.0, "l0": 20.0}

@@ -11,7 +11,7 @@ rule fit_gate_relu:
     log:
         "results/logs/gates/relu/{p}-{q}.log",
     params:
-        made_by=stage_digest("fit_gate"),
+        made_by=stage_digest("training.fit_gate"),
     shell:
         "python -m rsae fit-gate --target relu --degree {wildcards.p} {wildcards.q} --json {output} > {log} 2>&1"
 
@@ -24,7 +24,7 @@ rule fit_gate_jump:
     wildcard_constraints:
         target="jumprelu|topk",
     params:
-        made_by=stage_digest("fit_gate"),
+        made_by=stage_digest("training.fit_gate"),
     shell:
         "python -m rsae fit-gate --target {wildcards.target} --theta {wildcards.theta} --delta {wildcards.delta}"
         " --degree {wildcards.p} {wildcards.q} --json {output} > {log} 2>&1"
@@ -36,7 +36,7 @@ rule fit_gate_sign:
     log:
         "results/logs/gates/sign_delta-{delta}/{p}-{q}.log",
     params:
-        made_by=stage_digest("fit_gate"),
+        made_by=stage_digest("training.fit_gate"),
     shell:
         "python -m rsae fit-gate --target sign --delta {wildcards.delta}"
         " --degree {wildcards.p} {wildcards.q} --json {output} > {log} 2>&1"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from rsae.report.blocks import Block, Cell, Heading, Prose, Table
+from rsae.report.page.markdown import Block, Cell, Heading, Prose, Table
 
 HERE = Path(__file__).parent
 

@@ -1,0 +1,128 @@
+"""``rsae upgrade``: the same from the shell, on a text and through a host."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rsae.api.inputs import FEWEST, centred, teacher_of
+from rsae.api.upgrade import Upgraded, upgrade
+from rsae.config.sources import Docstrings, FileText, HubText
+from rsae.config.types import Kind
+from rsae.data.hub import client
+from rsae.data.text import datasets, docstrings, tokens
+from rsae.data.text.tokenizer import load_tokenizer
+from rsae.plan import CONFIG, TEXT_SPLITS, load_text
+
+CTX = 128  # tokens of a row, BOS included, where neither caller nor SAE says
+SHORT = 100  # tokens: documents are asked for as if they were no longer
+
+
+def run(
+    teacher: str,
+    sae_id: str | None,
+    host: str,
+    text: str,
+    out: Path,
+    *,
+    hook: str | None,
+    ctx: int | None,
+    bos: bool | None,
+    max_tok: int,
+    kind: Kind | None = None,
+    stated: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Upgraded:
+    """Tokenise, capture, upgrade, write; ``settings`` are those of :func:`rsae.api.upgrade`.
+
+    ``hook``, ``ctx`` and ``bos``, where left out, are what the SAE says of itself.
+
+    Raises:
+        ValueError: see :func:`rsae.api.upgrade`; or a text without documents, or no hook known.
+    """
+    given: Any = Path(teacher)
+    if sae_id is None and not given.exists():
+        raise ValueError(f"{teacher} is no folder on this machine; for a release of sae_lens give --sae-id too")
+    if sae_id is not None:
+        from sae_lens import SAE as SaeLensSAE
+
+        given = client.patiently(lambda: SaeLensSAE.from_pretrained(teacher, sae_id), teacher, "main", sae_id)
+    _, metadata = teacher_of(given, kind, stated)
+    hook = hook or metadata.get("hook_name")
+    if hook is None:
+        raise ValueError("the SAE does not say its site; give it as --hook, such as blocks.8.hook_resid_pre")
+    rows = tokenised(text, host, metadata, ctx, bos, max_tok)
+    print(f"site: {hook}, {'centred, ' if centred(metadata) else ''}rows {'after' if rows.bos else 'without'} BOS")
+    found = upgrade(given, rows, kind=kind, stated=stated, host=host, hook=hook, **settings)
+    found.save(out)
+    return found
+
+
+def tokenised(
+    text: str, host: str, metadata: Mapping[str, Any], ctx: int | None, bos: bool | None, max_tok: int
+) -> tokens.TokenRows:
+    """At most ``max_tok`` tokens of a text, in rows of ``ctx``, after BOS or not.
+
+    Where they are left out, they are the ``context_size`` and ``prepend_bos`` of the SAE's ``metadata``, else
+    :data:`CTX` and yes.
+    """
+    ctx = int(ctx or metadata.get("context_size") or CTX)
+    bos = bool(metadata.get("prepend_bos", True)) if bos is None else bos
+    found = documents(text, max(FEWEST, max_tok // SHORT))
+    return _at_most(tokens.tokenise(found, load_tokenizer(host), ctx=ctx, bos=bos), max_tok)
+
+
+def documents(text: str, limit: int) -> list[tuple[str, str]]:
+    """(name, text) of the documents of a file; else at most ``limit`` of a name in config/text, or of a dataset.
+
+    Raises:
+        ValueError: it is none of these; or see :func:`read` and :mod:`rsae.data.text.datasets`.
+    """
+    if Path(text).exists():
+        return read(Path(text))
+    if (CONFIG / "text" / f"{text}.yaml").is_file():
+        entry = load_text(text)
+    elif text.count("/") == 1 and not text.startswith(("/", ".")):
+        entry = HubText(source="datasets", name=text, documents=limit)
+    else:
+        raise ValueError(f"no file {text}, no text of that name in {CONFIG / 'text'}, no dataset OWNER/NAME")
+    match entry:
+        case Docstrings():
+            by_split = docstrings.documents(entry.packages, entry.shares, TEXT_SPLITS)
+            return [(d.name, d.text) for d in by_split["finetune"][:limit]]
+        case FileText():
+            found = datasets.from_files(entry.path, entry.column, entry.per, min(limit, entry.documents or limit))
+        case _:
+            few = min(limit, entry.documents)
+            parts = entry.model_dump()["parts"]
+            found = datasets.from_hub(
+                entry.name, entry.subset, entry.revision, entry.split, entry.column, few, parts=parts
+            )
+    return [(d.name, d.text) for d in found]
+
+
+def read(path: Path) -> list[tuple[str, str]]:
+    """(name, text) of each line of a ``.jsonl`` file with the key `text`, or of each paragraph of another file.
+
+    Raises:
+        ValueError: unreadable, or without text.
+    """
+    try:
+        content = path.read_text()
+        parts = content.splitlines() if path.suffix == ".jsonl" else content.split("\n\n")
+        documents = [json.loads(p)["text"] if path.suffix == ".jsonl" else p for p in parts if p.strip()]
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"text {path} cannot be read ({error!r}); give lines of JSON with `text`, or plain text"
+        ) from error
+    if not documents:
+        raise ValueError(f"text {path} is empty")
+    return [(f"{path.name}:{i}", document) for i, document in enumerate(documents)]
+
+
+def _at_most(rows: tokens.TokenRows, n_tok: int) -> tokens.TokenRows:
+    """Whole rows from the beginning, of no more than ``n_tok`` tokens."""
+    seen = np.cumsum([len(r.ids) - rows.bos for r in rows.rows])
+    return rows._replace(rows=rows.rows[: int((seen <= n_tok).sum())])

@@ -1,0 +1,144 @@
+"""The contestants on held-out documents: sums, table, and a verdict in words."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+from torch import Tensor
+
+from rsae.api.inputs import CHUNK, Given, Split
+from rsae.evaluate import per_document
+from rsae.evaluate.reconstruction import reconstruction_sums
+from rsae.report.stats import cells
+from rsae.report.stats.bootstrap import interval
+from rsae.report.stats.cells import Pair
+from rsae.report.stats.metrics import METRICS, RECONSTRUCTION
+from rsae.report.stats.verdicts import Verdict, verdicts
+from rsae.sae.model import SAE
+
+SHOWN = ("mse_sum", "fvu", "l0", "alive", "delta_ce")
+THROUGH_HOST = ("ce_clean", "ce_spliced", "delta_ce", "kl")
+
+
+def columns(sae: SAE, split: Split, mean: Tensor) -> dict[str, dict[str, np.ndarray]]:
+    """Per-document sums of ``raw`` and ``hard`` codes, as metrics read them."""
+    n_doc = int(split.document.max()) + 1
+    starts = range(0, len(split.x), CHUNK)
+    pieces = ((split.document[i : i + CHUNK], split.x[i : i + CHUNK]) for i in starts)
+    widths = {"d_in": np.full(n_doc, sae.d_in), "d_sae": np.full(n_doc, sae.d_sae)}
+    return {
+        support: {**found._asdict(), **widths, "fired": found.fired.astype(np.uint8)}
+        for support, found in reconstruction_sums(sae, pieces, mean, n_doc).items()
+    }
+
+
+def judged(contestants: Mapping[str, SAE], test: Split, given: Given) -> dict[per_document.Cell, dict[str, np.ndarray]]:
+    """Sums of every contestant on both kinds of codes; with the losses of the host where there is one."""
+    mean = test.x.double().mean(0)
+    found = {
+        per_document.Cell(name, 0, support): value
+        for name, sae in contestants.items()
+        for support, value in columns(sae, test, mean).items()
+    }
+    for cell, losses in _losses(contestants, test, given).items():
+        found[cell] |= losses
+    return found
+
+
+def _losses(
+    contestants: Mapping[str, SAE], test: Split, given: Given
+) -> dict[per_document.Cell, dict[str, np.ndarray]]:
+    if given.host is None or given.rows is None:
+        return {}
+    from rsae.evaluate.downstream import downstream_sums, replacement  # loads transformers
+
+    number = {int(member): i for i, member in enumerate(test.members)}
+    rows = [r._replace(document=number[r.document]) for r in given.rows.rows if r.document in number]
+    ways = [replacement(name, 0, copy.deepcopy(sae).to(given.host.device)) for name, sae in contestants.items()]
+    down = downstream_sums(given.host, given.rows._replace(rows=rows), len(number), ways)
+    losses = {}
+    for name in contestants:
+        for support in ("raw", "hard"):
+            cell = per_document.Cell(name, 0, support)
+            # exact zeros: one kind of codes, judged once
+            spliced = down.spliced.get(cell) or down.spliced[cell._replace(support="raw")]
+            losses[cell] = {
+                "n_pred": down.n_pred,
+                "ce_clean": down.ce_clean,
+                "ce_spliced": spliced.ce,
+                "kl": spliced.kl,
+            }
+    return losses
+
+
+def metrics(pair: Pair) -> list[str]:
+    """Those that were measured: losses only where the activations came through a host."""
+    through_host = "n_pred" in next(iter(pair.cells.values()))
+    return [*RECONSTRUCTION, *(THROUGH_HOST if through_host else ())]
+
+
+def table(pair: Pair, order: Sequence[str]) -> str:
+    """One row per arm and kind of codes."""
+    shown, weights = [m for m in SHOWN if m in metrics(pair)], pair.weights()
+    rows = []
+    for arm in order:
+        for support in ("raw", "hard"):
+            row = [arm, support]
+            for metric in shown:
+                values = pair.averaged(arm, support, metric, weights)
+                low, high = interval(values[0], values[1:])
+                row.append(f"{values[0]:.4g} [{low:.4g}, {high:.4g}]")
+            rows.append(row)
+    n_tok = int(next(iter(pair.cells.values()))["n_tok"].sum())
+    return (
+        tabulate(rows, ["arm", "codes", *shown], tablefmt="github", disable_numparse=True)
+        + f"\n\n{n_tok} activations of {pair.n_doc} held-out documents; brackets: 95% interval over documents."
+        + ("" if "delta_ce" in shown else " No host, so no loss was measured.")
+    )
+
+
+def verdict(pair: Pair, arm: str) -> tuple[bool, str]:
+    """Whether the arm helped, and in words why, by the suites' strict rule (see :mod:`rsae.report.stats.verdicts`).
+
+    It did where its mse wins against the teacher and is below the control's, its delta CE, if measured, loses
+    against neither, and it is not denser than the teacher.
+    """
+    asked = [m for m in ("mse_sum", "delta_ce") if m in metrics(pair)]
+    compared = cells.comparisons(pair, metrics=asked)
+    found = verdicts([c for c in compared if (c.arm, c.support) == (arm, "hard")])
+    helped = all(_good(v) for v in found)
+    text = f"On hard codes, {arm}: " + "; ".join(map(_said, found)) + "."
+    if any(v.comparison.l0_exceeded for v in found):
+        text += " Its l0 is above the teacher's, so no win counts."
+    if not helped:
+        return False, f"The upgrade did NOT help: keep the teacher. {text}"
+    if not any(v.comparison.baseline == "teacher_ft" for v in found):
+        return True, f"Better than the teacher; the control was not run (steps=0), which may be as good. {text}"
+    return True, f"The upgrade helped. {text}"
+
+
+def _good(v: Verdict) -> bool:
+    if v.comparison.l0_exceeded:
+        return False
+    if v.comparison.metric != "mse_sum":
+        return v.word != "loss"
+    # a control that lost features on its way may be sparser than the teacher: the teacher's l0 is the measure
+    return v.word == "win" or (v.word == "paid" and v.comparison.baseline == "teacher_ft")
+
+
+def _said(v: Verdict) -> str:
+    c = v.comparison
+    name = "mse" if c.metric == "mse_sum" else c.metric
+    share = f" ({c.difference / c.reference:+.1%})" if c.reference else ""
+    price = ", with more active features than it" if v.word == "paid" else ""
+    return (
+        f"{v.word} against {c.baseline}{price}: {name} {c.reference:.4g} to {c.reference + c.difference:.4g},"
+        f" difference within [{c.ci_low:.3g}, {c.ci_high:.3g}]{share}"
+    )
+
+
+def written(pair: Pair) -> Any:
+    """Rows of ``cells.csv``."""
+    return cells.frame("upgrade", [pair], [m for m in METRICS if m in metrics(pair)])

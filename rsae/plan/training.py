@@ -1,0 +1,238 @@
+"""From documents to upgraded SAEs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rsae.config.suite import Variant
+from rsae.plan.inputs import Sources
+from rsae.plan.job import Job, derive_seed, pick
+
+FIXED = ("steps", "batch", "slow_lr", "decay_share", "objective", "precision", "pool_gib")  # what no trial varies
+
+
+class Upgrades(Sources):
+    """Jobs up to the last fine-tune."""
+
+    def tokens(self, address: str, split: str) -> Job:
+        """Documents to token rows."""
+        h, site = self.host(address.partition("/")[0]), self.site(address)
+        host, folder = self.host_place(address.partition("/")[0]), self.text_folder(h.text)
+        vocabulary = [p for p in host.inputs if p.suffix != ".safetensors" and p.name != "config.json"]
+        return Job(
+            "inputs.tokens",
+            [folder / f"{split}.jsonl", folder / "manifest.json", *vocabulary],
+            {"text": folder / f"{split}.jsonl", "host": host.path, "out": self.token_file(address, split)},
+            {
+                "ctx": site.ctx,
+                "bos": site.bos,
+                "max_tok": pick("split", split, self.suite.tokens(address.partition("/")[0])),
+                "max_rows_per_document": h.max_rows_per_document.get(split),
+            },
+        )
+
+    def harvest(self, address: str, split: str) -> Job:
+        """Token rows to activation shards, of all sites that read the same rows."""
+        h, host = self.host(address.partition("/")[0]), self.host_place(address.partition("/")[0])
+        tokens, sites = self.token_file(address, split), self.harvested_with(address)
+        return Job(
+            "inputs.harvest",
+            [tokens, *host.inputs],
+            {
+                "token_file": tokens,
+                "host": host.path,
+                "out": [self.activations(site, split) for site in sites],
+                "checkpoints": self.unfinished(sites[0], "harvest", split),
+            },
+            {"sites": [self._opening(site) for site in sites], "dtype": h.dtype, "n_shards": h.n_shards},
+        )
+
+    def _opening(self, address: str) -> dict[str, Any]:
+        return self.site(address).model_dump(include={"hook", "center_writing_weights"})
+
+    def import_teacher(self, host: str, teacher: str) -> Job:
+        """Somebody's SAE to the common form; taken to another sparsity where the configuration says so."""
+        entry, source = self.teacher(host, teacher), self.teacher_place(host, teacher)
+        calibration = self.read(host, teacher, "calibration")
+        return Job(
+            "training.import_teacher" if entry.l0 is None else "training.change_sparsity",
+            [*source.inputs, calibration],
+            {"teacher": source.path, "calibration": calibration, "out": self.sae(host, teacher, "teacher", 0)},
+            self._loading(host, teacher) | ({} if entry.l0 is None else {"l0": entry.l0}),
+        )
+
+    def _loading(self, host: str, teacher: str) -> dict[str, Any]:
+        entry = self.teacher(host, teacher)
+        return {
+            "hook": self.site(self.address(host, teacher)).hook,
+            "kind": entry.kind,
+            "bandwidth": entry.bandwidth,
+            "layout": entry.layout,
+            "stated": entry.stated.model_dump(exclude_none=True),
+        }
+
+    def verify_teacher(self, host: str, teacher: str) -> Job:
+        """The teacher gate: nothing is upgraded before it.
+
+        Its verdict is an ordinary input of what follows. As ``ancient`` it would not be a reason to run again, but
+        beside a job that runs again Snakemake 9.27 overlooks what waits for it so, whatever its own reasons.
+        """
+        entry, address = self.teacher(host, teacher), self.address(host, teacher)
+        model, source = self.host_place(host), self.teacher_place(host, teacher)
+        tokens, calibration = self.token_file(address, "calibration"), self.activations(address, "calibration")
+        return Job(
+            "training.verify_teacher",
+            [*source.inputs, *model.inputs, tokens, calibration],
+            {
+                "teacher": source.path,
+                "host": model.path,
+                "token_file": tokens,
+                "calibration": calibration,
+                "out": self.verified(host, teacher),
+            },
+            self._opening(address)
+            | self._loading(host, teacher)
+            | {"published": entry.published.model_dump(exclude_none=True)},
+        )
+
+    def init(self, host: str, teacher: str, arm: str) -> Job:
+        """An untuned arm, built from the teacher."""
+        entry, spec = self.teacher(host, teacher), self.arm(host, teacher, arm)
+        if spec.build is None:
+            raise ValueError(f"arm {arm!r} is not built from the teacher; see `import-teacher` and `finetune`")
+        fit = None if spec.design is None else self.fit_file(spec.design)
+        calibration, threshold = (self.read(host, teacher, s) for s in ("calibration", "threshold"))
+        return Job(
+            "training.init",
+            [
+                *self.sae_files(host, teacher, "teacher", 0),
+                self.verified(host, teacher),
+                *([fit] if fit else []),
+                calibration,
+                threshold,
+            ],
+            {
+                "teacher": self.sae(host, teacher, "teacher", 0),
+                "fit": fit,
+                "calibration": calibration,
+                "threshold": threshold,
+                "out": self.sae(host, teacher, arm, 0),
+            },
+            {"arm": spec.name, "kind": entry.kind, "tail": self.suite.gate.tail},
+            (spec.module,),
+        )
+
+    def finetune(self, host: str, teacher: str, arm: str, seeds: Sequence[int] | None = None) -> Job:
+        """Fine-tunes of one arm, one after the other, with all seeds of the suite or some of them."""
+        spec, entry, budget = self.arm(host, teacher, arm), self.teacher(host, teacher), self.suite.finetune
+        seeds = self.suite.seeds if seeds is None else seeds
+        if spec.start is None or not set(seeds) <= set(self.suite.seeds):
+            raise ValueError(f"arm {arm!r} with seeds {list(seeds)} is not fine-tuned in suite {self.name!r}")
+        activations, threshold = (self.read(host, teacher, s) for s in ("finetune", "threshold"))
+        variant = entry.variants.get(arm) or Variant(arm=arm)
+
+        def chosen(name: str, otherwise: float) -> float:
+            own = getattr(variant, name)
+            return otherwise if own is None else own
+
+        tuning = self.tuning_file(host, teacher, arm)
+        starts = dict.fromkeys(("teacher", spec.start))
+        return Job(
+            "training.finetune",
+            [f for a in starts for f in self.sae_files(host, teacher, a, 0)]
+            + [self.verified(host, teacher), activations, threshold, *([tuning] if tuning else [])],
+            {
+                "start": self.sae(host, teacher, spec.start, 0),
+                "teacher": self.sae(host, teacher, "teacher", 0),
+                "activations": activations,
+                "threshold": threshold,
+                "tuning": tuning,
+                "outs": {s: self.sae(host, teacher, arm, s) for s in seeds},
+                "checkpoints": self.unfinished(host, teacher, arm),
+                "reports": {s: self.training(host, teacher, arm, s) for s in seeds},
+            },
+            {
+                "arm": arm,
+                "definition": spec.name,
+                "kind": entry.kind,
+                # the same for all arms of a pair: they see the same batches
+                "order_seeds": {str(s): derive_seed(self.suite.seed, "finetune", host, teacher, s) for s in seeds},
+                # the control's rate is good for arms that move the same weights, its λ is not: prices differ
+                "takes": ["l1_coefficient", "lr"] if arm in entry.grids else ["lr"] if tuning else [],
+                "steps": budget.steps,
+                "batch": budget.batch,
+                "lr": chosen("lr", entry.lr),
+                "slow_lr": chosen("slow_lr", budget.slow_lr),
+                "decay_share": budget.decay_share,
+                "l1_coefficient": chosen("l1_coefficient", entry.l1_coefficient),
+                "objective": spec.objective or budget.objective,
+                "precision": budget.precision,
+                "pool_gib": budget.pool_gib,
+            },
+            (spec.module,),
+        )
+
+    def finetune_together(self, host: str, teacher: str) -> Job:
+        """The fine-tunes of every arm of a pair, from one reading of its activations."""
+        if not self.tuned_arms(host, teacher):
+            raise ValueError(f"{host}/{teacher} has no arm that is fine-tuned in suite {self.name!r}")
+        jobs = {arm: self.finetune(host, teacher, arm) for arm in self.tuned_arms(host, teacher)}
+        return Job(
+            "training.finetune_together",
+            [*dict.fromkeys(path for job in jobs.values() for path in job.inputs)],
+            {"arms": {arm: job.arguments for arm, job in jobs.items()}},
+            {"settings": {arm: job.settings for arm, job in jobs.items()}},
+            (*dict.fromkeys(module for job in jobs.values() for module in job.modules),),
+        )
+
+    def trials(self) -> dict[str, Path]:
+        """{HOST/TEACHER/ARM: trials} of every arm that is tuned for itself."""
+        arms = [(h, t, arm) for h, t in self.runnable() for arm in self.teacher(h, t).grids]
+        return {"/".join(arm): path for arm in arms if (path := self.tuning_file(*arm))}
+
+    def tune_arm(self, host: str, teacher: str, arm: str) -> Job:
+        """λ and learning rate of one arm, tried on tuning documents with one seed."""
+        entry, seed = self.teacher(host, teacher), self.suite.seeds[0]
+        grid = pick("grid of the arm", arm, entry.grids)
+        job = self.finetune(host, teacher, arm, [seed])
+        tuning, out = self.read(host, teacher, "tuning"), self.tuning_file(host, teacher, arm)
+        return Job(
+            "training.tune_arm",
+            [*(f for f in job.inputs if f != out), tuning],
+            {
+                **{k: job.arguments[k] for k in ("start", "teacher", "activations", "threshold")},
+                "tuning": tuning,
+                "checkpoints": self.unfinished(host, teacher, f"tune-{arm}"),
+                "out": out,
+            },
+            {
+                "grid": grid.model_dump(),
+                "order_seed": job.settings["order_seeds"][str(seed)],
+                **{k: job.settings[k] for k in ("definition", "kind", *FIXED)},
+            },
+            job.modules,
+        )
+
+    def tune(self, host: str, teacher: str) -> Job:
+        """λ and learning rate tried on tuning documents, control and paper's arm with one seed."""
+        entry = self.teacher(host, teacher)
+        if entry.tuning is None:
+            raise ValueError(f"{host}/{teacher} has no `tuning` grid in the suite's configuration")
+        seed = self.suite.seeds[0]
+        job = self.finetune(host, teacher, "rsae", [seed])
+        tuning = self.read(host, teacher, "tuning")
+        return Job(
+            "training.tune",
+            [*job.inputs, tuning],
+            {
+                "starts": {"teacher_ft": job.arguments["teacher"], "rsae": job.arguments["start"]},
+                **{k: job.arguments[k] for k in ("teacher", "activations", "threshold")},
+                "tuning": tuning,
+                "out": self.root / host / teacher / "tuning.json",
+            },
+            {
+                "grid": entry.tuning.model_dump(),
+                "order_seed": job.settings["order_seeds"][str(seed)],
+                **{k: job.settings[k] for k in FIXED},
+            },
+        )

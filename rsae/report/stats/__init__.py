@@ -1,0 +1,1 @@
+"""Numbers from per-document sums: metrics, intervals, verdicts, regression against kept numbers."""

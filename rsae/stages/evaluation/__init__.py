@@ -1,0 +1,1 @@
+"""Stages that judge the SAEs of a pair."""

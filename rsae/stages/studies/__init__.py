@@ -1,0 +1,1 @@
+"""Stages that hang on no suite: the atlas of gates, the theory."""

@@ -1,0 +1,1 @@
+"""Stages over all pairs of a suite: tables, run card, page."""

@@ -1,0 +1,1 @@
+"""Stages from a teacher to trained SAEs."""
