@@ -17,7 +17,8 @@ from benchmarks.gate import rational
 from benchmarks.step import ours
 from rsae.config.types import Precision
 from rsae.data.activations.batches import batches, resident
-from rsae.data.activations.shards import Block, Shards, write
+from rsae.data.activations.shard_writer import write
+from rsae.data.activations.shards import Block, Shards
 from rsae.runtime.precision import training
 from rsae.runtime.resources import GIB
 from rsae.sae.gates import kernels

@@ -15,7 +15,8 @@ import torch
 from benchmarks.gate import rational
 from benchmarks.step import ours
 from rsae.data.activations.batches import batches
-from rsae.data.activations.shards import Block, Shards, write
+from rsae.data.activations.shard_writer import write
+from rsae.data.activations.shards import Block, Shards
 
 D_IN, BATCH, BLOCK = 64, 1024, 10_000
 POOL = 32 << 20  # bytes of activations in memory

@@ -7,9 +7,9 @@ from unittest import mock
 
 import torch
 
-from benchmarks import environment
-from benchmarks.dictionary_learning import NAME, PACKAGE, steps
 from benchmarks.gate import rational
+from benchmarks.peers import environment
+from benchmarks.peers.dictionary_learning import NAME, PACKAGE, steps
 from benchmarks.timing import Goal, alternate, row
 from rsae.config.types import ALL_PARAMETERS, Precision
 from rsae.sae.gates.base import Gate

@@ -1,4 +1,4 @@
-"""The same sparse probes by this harness and by SAEBench: ``python -m benchmarks.saebench``.
+"""The same sparse probes by this harness and by SAEBench: ``python -m benchmarks.peers.saebench``.
 
 SAEBench wants older numpy and datasets than ours, so it goes into an environment of its own. Its
 evaluation runs as it is, on SAEs that it loads through :mod:`rsae.saelens` and on a text that lies where its loader
@@ -19,9 +19,9 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from tabulate import tabulate
 
-from benchmarks import environment
-from benchmarks.environment import ROOT
-from benchmarks.peers import HOOK, HOST, contestants, token_rows
+from benchmarks.peers import environment
+from benchmarks.peers.environment import ROOT
+from benchmarks.peers.sae_lens_evals import HOOK, HOST, contestants, token_rows
 from rsae.data.activations.host import Host
 from rsae.data.text.docstrings import documents
 from rsae.data.text.tokenizer import load_tokenizer
@@ -33,7 +33,7 @@ from rsae.sae.model import SAE
 from rsae.stages.evaluation import probe_text
 from rsae.stages.evaluation.probe import codes_of
 
-PAGE, PEER = ROOT / "docs/saebench.md", ROOT / "benchmarks/saebench_peer.py"
+PAGE, PEER = ROOT / "docs/saebench.md", ROOT / "benchmarks/peers/saebench_peer.py"
 SAEBENCH, BESIDE = "sae-bench==0.6.0", ["pydantic"]  # which our package needs beside what SAEBench brings
 PACKAGES = ("numpy", "pandas", "scipy", "sympy")  # classes 0 to 3
 SHARES = {"test": 0.3, "finetune": 0.7}  # of modules: no module is on both sides
@@ -71,7 +71,7 @@ def examples(train: int, test: int) -> dict[str, pd.DataFrame]:
 
 
 def compared(python: Path, folder: Path, train: int, test: int) -> dict[str, Both]:
-    """Both evaluations of the SAEs of :mod:`benchmarks.peers`, with ``train`` and ``test`` examples of each class."""
+    """Both evaluations of the SAEs of :mod:`benchmarks.peers.sae_lens_evals`, on so many examples of each class."""
     data, saes = examples(train, test), folder / "saes"
     where = folder / "fancyzhx/ag_news/data"
     where.mkdir(parents=True)
@@ -91,7 +91,7 @@ def compared(python: Path, folder: Path, train: int, test: int) -> dict[str, Bot
     # its own checks of shapes fail under the jaxtyping of today, which remembers sizes across nested calls
     env = {"JAXTYPING_DISABLE": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
     env |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    subprocess.run([python, PEER, out, *given], cwd=folder, check=True, env=os.environ | env, stdout=sys.stderr)
+    subprocess.run([python, "-P", PEER, out, *given], cwd=folder, check=True, env=os.environ | env, stdout=sys.stderr)
     tokenizer = load_tokenizer(HOST)
     sides = {
         name: probe_text.side(write(folder / f"{name}.jsonl", frame), host, tokenizer, "package", CTX, True, len(frame))
@@ -150,7 +150,7 @@ def agreement(
 INTRODUCTION = """\
 # The same probes, by SAEBench
 
-One run of `python -m benchmarks.saebench`: sparse probes on the SAEs of [peers.md](peers.md), by this harness
+One run of `python -m benchmarks.peers.saebench`: sparse probes on the SAEs of [peers.md](peers.md), by this harness
 (`python -m rsae probe-text`) and by {saebench} in an environment of its own, its code as it is (its checks of shapes
 are off, for today's jaxtyping refuses them; torchvision, which no probe needs, is taken out). Upgraded SAEs reach it
 through `rsae.saelens`, on hard codes. Text: paragraphs of the docstrings of {packages}, {train} of each to

@@ -1,4 +1,4 @@
-"""The same SAEs by this harness and by sae_lens.evals, on the same tokens: ``python -m benchmarks.peers``.
+"""The same SAEs by this harness and by sae_lens.evals: ``python -m benchmarks.peers.sae_lens_evals``.
 
 Writes docs/peers.md. What is defined alike must agree (tests/evaluate/test_against_sae_lens.py holds it to that);
 where the two differ, the page says why.
@@ -28,7 +28,7 @@ from rsae.stages.training.fit_gate import run as fit_gate
 from rsae.training.start.rational_copy import rational_copy
 from rsae.training.start.refined import with_rho
 
-PAGE = Path(__file__).resolve().parents[1] / "docs/peers.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/peers.md"
 HOST, HOOK, TEACHERS, BOS = "assets/embedded/host", "blocks.1.hook_resid_post", "assets/embedded/teachers", 0
 ROWS, CTX = 32, 128
 WHY = {
@@ -48,10 +48,11 @@ WHY = {
 INTRODUCTION = """\
 # The same SAE, measured twice
 
-One run of `python -m benchmarks.peers`: SAEs on the embedded host by this harness and by `sae_lens.evals`, on the
-same {n_tok} tokens of text ({rows} rows of {ctx}, BOS first) of numpy's docstrings. Upgraded SAEs reach sae_lens
-through `rsae.saelens`, on hard codes. Units: activation² per token, features per token, nats per token, shares.
-`tests/evaluate/test_against_sae_lens.py` holds what is defined alike to agree within 1e-5 (mse: in relative terms).
+One run of `python -m benchmarks.peers.sae_lens_evals`: SAEs on the embedded host by this harness and by
+`sae_lens.evals`, on the same {n_tok} tokens of text ({rows} rows of {ctx}, BOS first) of numpy's docstrings. Upgraded
+SAEs reach sae_lens through `rsae.saelens`, on hard codes. Units: activation² per token, features per token, nats per
+token, shares. `tests/evaluate/test_against_sae_lens.py` holds what is defined alike to agree within 1e-5 (mse: in
+relative terms).
 
 """
 

@@ -1,4 +1,4 @@
-"""One step of a fine-tune, also against dictionary_learning's: ``python -m benchmarks.dictionary_learning``.
+"""One step of a fine-tune, also against dictionary_learning's: ``python -m benchmarks.peers.dictionary_learning``.
 
 Its package asks for nnsight below 0.4 and more, so it goes into an environment of its own (2.2 GB, once);
 ``python -m benchmarks step`` finds it there. Its steps are made by a process of its own, which waits while others run.
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import environment
-from benchmarks.environment import ROOT
+from benchmarks.peers import environment
+from benchmarks.peers.environment import ROOT
 
 PACKAGE, NAME = "dictionary-learning==0.1.0", "dictionary_learning"
 
@@ -25,7 +25,7 @@ def steps(python: Path, d_in: int, d_sae: int, batch: int) -> Iterator[Callable[
         RuntimeError: on use, where its process has ended.
     """
     # -P: beside its script lies this file, which has the package's name
-    command = [python, "-P", ROOT / f"benchmarks/{NAME}_peer.py", *map(str, (d_in, d_sae, batch))]
+    command = [python, "-P", ROOT / f"benchmarks/peers/{NAME}_peer.py", *map(str, (d_in, d_sae, batch))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
         assert peer.stdin is not None and peer.stdout is not None
         orders, answers = peer.stdin, peer.stdout

@@ -1,4 +1,4 @@
-"""SAEBench's side of :mod:`benchmarks.saebench`, run by an interpreter that has SAEBench; nothing else imports it.
+"""SAEBench's side of :mod:`benchmarks.peers.saebench`, run by an interpreter that has SAEBench, imported by nobody.
 
 ``python saebench_peer.py OUT NAME=SAE_DIR ...`` in a folder that holds ``fancyzhx/ag_news``, which SAEBench's loader
 then takes for the data set of that name. Writes ``OUT/{NAME}.json``, SAEBench's own results, and ``OUT/{NAME}.npz``:

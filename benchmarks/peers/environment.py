@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rsae.sae.gates.kernels.cpp import cache_place
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def place(name: str) -> Path:

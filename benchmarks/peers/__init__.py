@@ -1,0 +1,1 @@
+"""The same work by other people's code, in environments of their own where they need one."""
