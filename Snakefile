@@ -1,25 +1,26 @@
 # The benchmark as a graph: text -> tokens -> activations -> gate fits -> upgrades -> judgements -> tables.
 # Targets: a suite (embedded, quick), a host of a suite, a file, or nothing for the embedded suite.
+import inspect
 import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
 
-from rsae import studies
 from rsae.plan import (
     DIGESTS,
     EXTRA_TABLES,
-    HOST_FILES,
     PARETO,
-    SAE_FILES,
     TABLES,
     TEXT_SPLITS,
+    Paths,
+    fit_path,
     load_assets_plan,
     load_families_plan,
     load_more_teachers_plan,
     load_plans,
     stage_digest,
+    studies,
     tell_commands,
 )
 
@@ -45,7 +46,8 @@ ADDRESS = r"[\w.-]+(/[\w.-]+)?"  # HOST, or HOST/SITE
 ASSETS = load_assets_plan()
 MORE = load_more_teachers_plan()
 FAMILIES = load_families_plan(PLANS)
-LONG = 240  # minutes that a cluster gives a long job at its first attempt; each further one asks for more
+RESULTS = Path("results")
+LOGS = RESULTS / "logs"
 
 
 wildcard_constraints:
@@ -64,15 +66,14 @@ rule all:
         PLANS["embedded"].targets(),
 
 
-include: "workflow/rules/sources.smk"
-include: "workflow/rules/activations.smk"
-include: "workflow/rules/upgrade.smk"
-include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/targets.smk"
-include: "workflow/rules/embedded_assets.smk"
-include: "workflow/rules/more_teachers.smk"
+include: "workflow/rules/assets.smk"
 include: "workflow/rules/studies.smk"
-include: "workflow/rules/report.smk"
 
 
 onsuccess:

@@ -20,13 +20,13 @@ from tests import tiny
 EMBEDDED = Path("assets/embedded")
 RUN = """
 import json, sys
-from rsae import mistakes
+from rsae.cli import errors
 from rsae.cli import app
 for arguments in json.loads(sys.argv[1]):
     try:
         app(arguments, standalone_mode=False)
     except ValueError as error:
-        print("rsae:", mistakes.sentence(error))
+        print("rsae:", errors.sentence(error))
 """
 
 

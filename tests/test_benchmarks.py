@@ -20,9 +20,15 @@ def named() -> list[str]:
 
 
 def test_the_pages_name_them():
-    assert {"benchmarks", "benchmarks gpu", "benchmarks.encode", "benchmarks.peers", "benchmarks.saebench"} < {*named()}
+    assert {
+        "benchmarks",
+        "benchmarks gpu",
+        "benchmarks.encode",
+        "benchmarks.peers.sae_lens_evals",
+        "benchmarks.peers.saebench",
+    } < {*named()}
     modules = {name.split()[0].partition(".")[2] for name in named()} - {""}
-    assert [m for m in modules if not (ROOT / f"benchmarks/{m}.py").is_file()] == []
+    assert [m for m in modules if not (ROOT / f"benchmarks/{m.replace('.', '/')}.py").is_file()] == []
 
 
 @pytest.fixture(scope="module")

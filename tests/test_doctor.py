@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rsae import doctor
+from rsae.cli import doctor
 from rsae.sae.gates import kernels
 from tests import hub as local
 from tests.test_cli import rsae

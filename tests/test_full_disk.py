@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from rsae import mistakes
-from rsae.data.activations import shards
+from rsae.cli import errors
+from rsae.data.activations import shard_writer, shards
 from rsae.sae.gates.relu import ReLU
 
 
@@ -43,12 +43,12 @@ def test_shards_that_do_not_fit_leave_nothing(small_disk):
     index = np.zeros(4096, np.int32)
     block = shards.Block(index, index, np.ones((4096, 64), np.float16))
     with pytest.raises(OSError) as caught:
-        shards.write(
+        shard_writer.write(
             small_disk / "activations", [block],
             n_tok=4096, n_shards=2, dtype="float16", hook="h", documents=["a"], made_from={},
         )  # fmt: skip
     assert caught.value.errno == 28
-    said = str(mistakes.sentence(caught.value))
+    said = str(errors.sentence(caught.value))
     assert said.startswith(f"{small_disk}/activations")
     assert "the disk is full; free some space" in said
     assert files(small_disk) == []

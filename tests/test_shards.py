@@ -5,8 +5,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rsae.data.activations import shards
-from rsae.data.activations.shards import Block, Shards, Unfinished
+from rsae.data.activations import shard_writer, shards
+from rsae.data.activations.shard_writer import Unfinished
+from rsae.data.activations.shards import Block, Shards
 
 
 def blocks(n=1000, d_in=4, step=70, dtype=np.float32):
@@ -18,7 +19,7 @@ def blocks(n=1000, d_in=4, step=70, dtype=np.float32):
 
 
 def write(folder, parts, dtype="float16", n_shards=3, n_tok=None):
-    shards.write(
+    shard_writer.write(
         folder,
         parts,
         n_tok=n_tok or sum(len(b.x) for b in parts),
@@ -49,7 +50,7 @@ def test_what_is_written_is_read_back(tmp_path, dtype):
 
 
 def test_row_groups_are_read_in_any_order_into_memory_that_is_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "ROW_GROUP", 64)
+    monkeypatch.setattr(shard_writer, "ROW_GROUP", 64)
     write(tmp_path / "a", blocks())
     read = Shards(tmp_path / "a")
     whole, starts = read.load().x, np.cumsum([0, *read.groups])
@@ -78,7 +79,7 @@ def test_bytes_do_not_depend_on_how_the_rows_came(tmp_path):
 
 
 def test_no_more_than_two_row_groups_are_held_while_a_shard_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "ROW_GROUP", 64)
+    monkeypatch.setattr(shard_writer, "ROW_GROUP", 64)
     alive: list[weakref.ref] = []
     most = 0
 
@@ -91,7 +92,7 @@ def test_no_more_than_two_row_groups_are_held_while_a_shard_is_written(tmp_path,
             yield Block(document, position, mine)
             del mine
 
-    shards.write(
+    shard_writer.write(
         tmp_path / "a", stream(), n_tok=960, n_shards=1, dtype="float32", hook="h",
         documents=[str(i) for i in range(10)], made_from={},
     )  # fmt: skip
@@ -183,7 +184,7 @@ def interrupted(tmp_path, after=700):
 
 
 def write_on(tmp_path, stream, unfinished):
-    shards.write(
+    shard_writer.write(
         tmp_path / "a", stream, n_tok=1000, n_shards=3, dtype="float16", hook="blocks.0.hook_resid_post",
         documents=[f"document {i}" for i in range(10)], made_from={}, unfinished=unfinished,
     )  # fmt: skip
@@ -238,12 +239,15 @@ def test_what_cannot_be_vouched_for_is_not_taken_over(tmp_path, harm):
 def test_folders_that_are_written_side_by_side_are_those_that_are_written_alone(tmp_path, stops):
     """Also where the power goes out between: no folder is further than another."""
     hooks = ["blocks.0.hook_resid_post", "blocks.5.hook_resid_post", "blocks.2.hook_resid_post"]
-    alone, targets = tmp_path / "alone", [shards.Target(tmp_path / "x" / hook, hook, {"site": hook}) for hook in hooks]
+    alone, targets = (
+        tmp_path / "alone",
+        [shard_writer.Target(tmp_path / "x" / hook, hook, {"site": hook}) for hook in hooks],
+    )
     form: dict = {"n_tok": 1000, "n_shards": 3, "dtype": "float16", "documents": [f"document {i}" for i in range(10)]}
     factors = (1, 2, -3)
     for target, factor in zip(targets, factors, strict=True):
         parts = [b._replace(x=factor * b.x) for b in blocks()]
-        shards.write(alone / target.hook, parts, hook=target.hook, made_from=target.made_from, **form)
+        shard_writer.write(alone / target.hook, parts, hook=target.hook, made_from=target.made_from, **form)
 
     def stream(start, stop):
         for block in (Block(*(c[start:] for c in blocks(step=1000)[0])),):
@@ -256,15 +260,15 @@ def test_folders_that_are_written_side_by_side_are_those_that_are_written_alone(
     bad = next(stream(0, None))
     bad.x[3, 9] = np.nan  # the second column of the third target
     with pytest.raises(ValueError, match=r"at blocks\.2\.hook_resid_post, document 'document 0', position 3"):
-        shards.write_all(targets, [bad], **form)
+        shard_writer.write_all(targets, [bad], **form)
     if stops:
         with pytest.raises(StopError):
-            shards.write_all(targets, stream(0, stops), **form, unfinished=Unfinished(tmp_path / "kept", "k", 3))
+            shard_writer.write_all(targets, stream(0, stops), **form, unfinished=Unfinished(tmp_path / "kept", "k", 3))
         (tmp_path / "kept/2/shard-00002.parquet").touch()  # one was further
         assert not (tmp_path / "x").exists() or not any((tmp_path / "x").iterdir())
     kept = Unfinished(tmp_path / "kept", "k", 3)
     assert kept.n_tok == (666 if stops else 0)
-    shards.write_all(targets, stream(kept.n_tok, None), **form, unfinished=kept)
+    shard_writer.write_all(targets, stream(kept.n_tok, None), **form, unfinished=kept)
 
     def content(folder):
         return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -35,7 +35,7 @@ LAYERS = [
         "rsae.runtime.files",
         "rsae.runtime.seals",
         "rsae.runtime.parquet",
-        "rsae.mistakes",
+        "rsae.cli.errors",
         "rsae.config.types",
         "rsae.arms",
         "rsae.runtime.progress",
@@ -78,8 +78,8 @@ LAYERS = [
     ["rsae.plan"],
     ["rsae.plan.studies"],
     ["rsae.stages"],
-    ["rsae.saelens", "rsae.standalone", "rsae.api.model_card", "rsae.api.push", "rsae.api", "rsae.doctor"],
-    ["rsae.cli", "rsae.__main__"],
+    ["rsae.saelens", "rsae.standalone", "rsae.api.model_card", "rsae.api.push", "rsae.api", "rsae.cli.doctor"],
+    ["rsae.cli.stages", "rsae.__main__"],
 ]
 
 

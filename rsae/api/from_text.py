@@ -35,12 +35,12 @@ def run(
     stated: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Upgraded:
-    """Tokenise, capture, upgrade, write; ``settings`` are those of :func:`rsae.api.upgrade`.
+    """Tokenise, capture, upgrade, write; ``settings`` are those of :func:`rsae.upgrade`.
 
     ``hook``, ``ctx`` and ``bos``, where left out, are what the SAE says of itself.
 
     Raises:
-        ValueError: see :func:`rsae.api.upgrade`; or a text without documents, or no hook known.
+        ValueError: see :func:`rsae.upgrade`; or a text without documents, or no hook known.
     """
     given: Any = Path(teacher)
     if sae_id is None and not given.exists():

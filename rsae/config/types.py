@@ -17,6 +17,7 @@ Kind = Literal["relu", "jumprelu", "topk"]  # of a teacher's gate
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Objective = Literal["paper", "weighed", "own", "error"]  # see rsae.training.objectives
 Precision = Literal["fp32", "tf32", "bf16"]  # see rsae.runtime.precision
+By = Literal["token", "feature"]  # what processes of one training divide; see rsae.training.parallel
 ALL_PARAMETERS = ("W_", "b_", "gate.", "refine.")  # of an SAE, by the beginnings of their names
 
 # what the main job reads; the other splits only ever trained the committed host and teachers

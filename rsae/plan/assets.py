@@ -1,15 +1,14 @@
-"""Hosts and teachers that are trained here, and what holds over several suites."""
+"""Hosts and teachers that are trained here."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from rsae.config.assets import Assets, Families, MoreTeachers
+from rsae.config.assets import Assets, MoreTeachers
 from rsae.config.load import load
 from rsae.data.hub.lockfile import Lock
 from rsae.data.text.docstrings import SPLITS
-from rsae.plan.job import CONFIG, HOST_FILES, SAE_FILES, Job, derive_seed, pick
-from rsae.plan.tables import Plan
-from rsae.plan.texts import text_job
+from rsae.plan.inputs import text_job
+from rsae.plan.job import CONFIG, Job, pick
+from rsae.plan.paths import HOST_FILES, SAE_FILES
 
 
 def _read_by_host(text: Path, host: Path) -> list[Path]:
@@ -27,11 +26,11 @@ class AssetsPlan:
         return [self.root / "text" / f"{s}.jsonl" for s in SPLITS]
 
     def text(self) -> Job:
-        """Docstrings to documents, all splits."""
+        """Documents of every split, as the embedded host and teachers were trained on."""
         return text_job(self.recipe.text, SPLITS, self.root / "text", Lock({}))
 
     def host(self) -> Job:
-        """The language model."""
+        """Train the embedded host again, into results/assets."""
         train, validation = (self.root / "text" / f"{s}.jsonl" for s in ("host_train", "tuning"))
         return Job(
             "assets.train_host",
@@ -41,7 +40,7 @@ class AssetsPlan:
         )
 
     def activations(self, split: str) -> Job:
-        """Tokens and activations that the teachers are trained or judged on."""
+        """Activations that the embedded teachers are trained on, or judged on."""
         text, host = self.root / "text" / f"{split}.jsonl", self.root / "host"
         return Job(
             "assets.train_activations",
@@ -49,7 +48,7 @@ class AssetsPlan:
             {
                 "text": text,
                 "host": host,
-                "out": self.root / "activations" / split,
+                "out": self.activations_folder(split),
                 "checkpoints": self.results / "checkpoints" / "assets" / split,
             },
             {
@@ -59,15 +58,15 @@ class AssetsPlan:
             },
         )
 
-    def teacher(self, name: str) -> Job:
-        """One SAE, by sae_lens's trainer."""
-        recipe = pick("teacher", name, self.recipe.teachers, "config/embedded_assets.yaml")
-        train, validation = (self.root / "activations" / s for s in ("teacher_train", "tuning"))
+    def teacher(self, teacher: str) -> Job:
+        """Train one embedded teacher again, into results/assets."""
+        recipe = pick("teacher", teacher, self.recipe.teachers, "config/embedded_assets.yaml")
+        train, validation = (self.activations_folder(s) for s in ("teacher_train", "tuning"))
         shared = self.recipe.training.model_dump(exclude={"hook", "n_shards"})
         return Job(
             "assets.train_teacher",
             [train, validation],
-            {"activations": train, "validation": validation, "out": self.root / "teachers" / name},
+            {"activations": train, "validation": validation, "out": self.root / "teachers" / teacher},
             {
                 **recipe.model_dump(),
                 "seed": self.recipe.seed,
@@ -77,9 +76,19 @@ class AssetsPlan:
 
     def files(self) -> list[Path]:
         """Everything that is promoted to ``assets/embedded``."""
-        host = [self.root / "host" / f for f in (*HOST_FILES, "card.json")]
-        teachers = [self.root / "teachers" / t / f for t in self.recipe.teachers for f in (*SAE_FILES, "card.json")]
-        return host + teachers
+        return [*self.host_files(), *(f for t in self.recipe.teachers for f in self.teacher_files(t))]
+
+    def host_files(self) -> list[Path]:
+        """The language model, its tokenizer and its card."""
+        return [self.root / "host" / f for f in (*HOST_FILES, "card.json")]
+
+    def teacher_files(self, name: str) -> list[Path]:
+        """An SAE and its card."""
+        return [self.root / "teachers" / name / f for f in (*SAE_FILES, "card.json")]
+
+    def activations_folder(self, split: str) -> Path:
+        """Shards that the teachers are trained or judged on."""
+        return self.root / "activations" / split
 
 
 class MoreTeachersPlan:
@@ -91,27 +100,28 @@ class MoreTeachersPlan:
         self.recipe, self.assets, self.results, self.root = recipe, assets, results, results / "teachers"
 
     def activations(self, split: str) -> Job:
-        """What the teachers are trained or judged on, through the committed host."""
+        """Activations of the committed host that further teachers are trained on, or judged on."""
         job, host = self.assets.activations(split), self.COMMITTED / "host"
         text = job.arguments["text"]
         arguments = {
             "text": text,
             "host": host,
-            "out": self.root / "activations" / split,
+            "out": self.activations_folder(split),
             "checkpoints": self.results / "checkpoints" / "teachers" / split,
         }
         return job._replace(inputs=_read_by_host(text, host), arguments=arguments)
 
-    def teacher(self, name: str) -> Job:
-        """One SAE: by sae_lens's trainer, or by spoiling a committed one."""
-        entry, out = pick("teacher", name, self.recipe.teachers, "config/teachers.yaml"), self.root / name
+    def teacher(self, teacher: str) -> Job:
+        """Train one teacher of config/teachers.yaml into results/teachers, or make one by spoiling a committed one."""
+        entry = pick("teacher", teacher, self.recipe.teachers, "config/teachers.yaml")
+        out = self.root / teacher
         if entry.scatter is not None:
-            teacher = self.COMMITTED / "teachers" / entry.like
+            committed = self.COMMITTED / "teachers" / entry.like
             settings = {"scatter": entry.scatter, "seed": entry.seed}
-            inputs = [teacher / f for f in SAE_FILES]
-            return Job("assets.scatter_thresholds", inputs, {"teacher": teacher, "out": out}, settings)
+            inputs = [committed / f for f in SAE_FILES]
+            return Job("assets.scatter_thresholds", inputs, {"teacher": committed, "out": out}, settings)
         job = self.assets.teacher(entry.like)
-        train, validation = (self.root / "activations" / s for s in ("teacher_train", "tuning"))
+        train, validation = (self.activations_folder(s) for s in ("teacher_train", "tuning"))
         differs = {"seed": entry.seed, "options": job.settings["options"] | entry.options}
         differs |= {} if entry.steps is None else {"steps": entry.steps}
         arguments = {"activations": train, "validation": validation, "out": out}
@@ -119,38 +129,15 @@ class MoreTeachersPlan:
 
     def files(self) -> list[Path]:
         """Every file of every teacher."""
-        return [self.root / t / f for t in self.recipe.teachers for f in (*SAE_FILES, "card.json")]
+        return [f for t in self.recipe.teachers for f in self.teacher_files(t)]
 
+    def teacher_files(self, name: str) -> list[Path]:
+        """An SAE and its card."""
+        return [self.root / name / f for f in (*SAE_FILES, "card.json")]
 
-class FamiliesPlan:
-    """Independent trainings of one recipe, judged together: teachers of several suites with one word as `family`."""
-
-    def __init__(self, families: Families, plans: Mapping[str, Plan], results: Path = Path("results")) -> None:
-        self.suites, self.plans, self.root = families.suites, plans, results / "families"
-
-    def tabulate(self) -> Job:
-        """``families.csv`` and ``families.md``.
-
-        Raises:
-            ValueError: there is no such suite, or two members of a family have one name.
-        """
-        sums: dict[str, dict[str, dict[str, Path]]] = {}
-        pooled: list[Plan] = [pick("suite", name, self.plans, "config/suites") for name in self.suites]
-        for plan in pooled:
-            for group, teachers in plan.grouped("family").items():
-                host, _, family = group.partition("/")
-                for teacher in teachers:
-                    members = sums.setdefault(family, {})
-                    if teacher in members:
-                        raise ValueError(f"family {family!r} has two teachers with the name {teacher!r}")
-                    members[teacher] = plan.judged(host, teacher)
-        inputs = [f for members in sums.values() for files in members.values() for f in files.values()]
-        seed = derive_seed(*(plan.suite.seed for plan in pooled), "bootstrap")
-        return Job("tables.tabulate_families", inputs, {"sums": sums, "out": self.root}, {"seed": seed})
-
-    def files(self) -> list[Path]:
-        """The tables."""
-        return [self.root / name for name in ("families.csv", "families.md")]
+    def activations_folder(self, split: str) -> Path:
+        """Shards that they are trained or judged on."""
+        return self.root / "activations" / split
 
 
 def load_assets_plan(results: Path = Path("results")) -> AssetsPlan:
@@ -162,8 +149,3 @@ def load_more_teachers_plan(results: Path = Path("results")) -> MoreTeachersPlan
     """The plan of ``config/teachers.yaml``."""
     recipe = load(CONFIG / "teachers.yaml", MoreTeachers)
     return MoreTeachersPlan(recipe, load_assets_plan(results), results)
-
-
-def load_families_plan(plans: Mapping[str, Plan], results: Path = Path("results")) -> FamiliesPlan:
-    """The plan of ``config/families.yaml`` over the suites' plans."""
-    return FamiliesPlan(load(CONFIG / "families.yaml", Families), plans, results)

@@ -1,21 +1,19 @@
 """From SAEs to what was measured of each pair."""
 
-from pathlib import Path
-
 from rsae.config.sources import Docstrings
+from rsae.plan.inputs import load_text
 from rsae.plan.job import Job, derive_seed, pick
-from rsae.plan.texts import load_text
-from rsae.plan.training import Upgrades
+from rsae.plan.training import Training
 
 PROBED = 2000  # paragraphs of each side of a probe at most, and as many single tokens
 EXAMPLE = 128  # ids of a labelled document that are read, as SAEBench does; a pair's 4000 examples stay in memory
 
 
-class Judgements(Upgrades):
+class Evaluation(Training):
     """Jobs of one pair each."""
 
     def evaluate_reconstruction(self, host: str, teacher: str) -> Job:
-        """MSE, L0, alive of all SAEs of a pair."""
+        """MSE, FVU, L0 and alive of all arms of a pair on the test documents."""
         cells = self.cells(host, teacher)
         test = self.read(host, teacher, "test")
         return Job(
@@ -31,7 +29,7 @@ class Judgements(Upgrades):
         )
 
     def evaluate_downstream(self, host: str, teacher: str) -> Job:
-        """Delta CE, loss recovered, KL of all SAEs of a pair."""
+        """Delta CE, loss recovered and KL of all arms of a pair on the test documents."""
         model, cells, address = self.host_place(host), self.cells(host, teacher), self.address(host, teacher)
         tokens, calibration = self.token_file(address, "test"), self.activations(address, "calibration")
         return Job(
@@ -55,7 +53,7 @@ class Judgements(Upgrades):
         )
 
     def probe(self, host: str, teacher: str) -> Job:
-        """Sparse probes of all SAEs of a pair, trained on fine-tuning documents, judged on test documents."""
+        """Sparse probes on the codes of all arms of a pair: what the text says of itself, told by a few features."""
         entry, cells, model = self.host(host), self.cells(host, teacher), self.host_place(host)
         text = load_text(entry.text or self.suite.text)
         texts = [self.text_folder(entry.text) / f"{s}.jsonl" for s in ("finetune", "test")]
@@ -77,7 +75,7 @@ class Judgements(Upgrades):
         )
 
     def probe_text(self, host: str, teacher: str, name: str) -> Job:
-        """Sparse probes of all SAEs of a pair on the classes of a labelled text.
+        """Sparse probes on the codes of all arms of a pair: the classes of a labelled text, told by a few features.
 
         Raises:
             ValueError: the suite does not list it, or it has no labels; said before anything is run.
@@ -108,17 +106,13 @@ class Judgements(Upgrades):
         )
 
     def anatomy(self, host: str, teacher: str) -> Job:
-        """The support rule in full, of all SAEs of a pair."""
+        """L0 against eps, feature density, decoder drift, refined against original codes, of all arms of a pair."""
         job = self.evaluate_reconstruction(host, teacher)
         arguments = {k: job.arguments[k] for k in ("test", "saes")} | {"out": self.sums(host, teacher, "anatomy")}
         return job._replace(stage="evaluation.anatomy", arguments=arguments)
 
-    def features_file(self, host: str, teacher: str) -> Path:
-        """What the report draws of a pair's features."""
-        return self.root / host / teacher / "features.json"
-
     def examine(self, host: str, teacher: str) -> Job:
-        """Gates, densities, stability and contexts of the features of every arm, with the suite's first seed."""
+        """Gates, densities, stability and contexts of the features of a pair, for the report, with one seed."""
         model, address = self.host_place(host), self.address(host, teacher)
         tokens, test = self.token_file(address, "test"), self.read(host, teacher, "test")
         arms = [a for a, s in self.cells(host, teacher) if s in (0, self.suite.seeds[0])]

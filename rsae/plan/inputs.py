@@ -2,41 +2,107 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rsae.config.sources import HubText
+from rsae.config.load import load
+from rsae.config.sources import Docstrings, FileText, HubText, Text, TextFile
+from rsae.config.types import EVALUATED
 from rsae.data.hub.lockfile import Lock
 from rsae.data.hub.sae_lens_registry import look_up
-from rsae.plan.job import CONFIG, Job
-from rsae.plan.layout import Places
-from rsae.plan.texts import TEXT_SPLITS, hub_text, load_text, text_job
+from rsae.data.text.docstrings import SPLITS
+from rsae.plan.job import CONFIG, Job, pick
+from rsae.plan.layout import Layout
 from rsae.runtime.resources import BYTES, GIB, Shape
 
+# In order of precedence up to the last split that the main job needs.
+TEXT_SPLITS = SPLITS[: 1 + max(SPLITS.index(s) for s in EVALUATED)]
 LIBRARIES_MB = 2000  # Python, torch and the embedded suite's data: at most 1.5 GB were measured (docs/cluster.md)
 
 
-class Sources(Places):
-    """Jobs before the first token."""
+def load_text(text: Text) -> Docstrings | FileText | HubText:
+    """An entry as it is, or the one in ``config/text`` that a name means."""
+    if not isinstance(text, str):
+        return text
+    path = CONFIG / "text" / f"{text}.yaml"
+    entry = load(path, TextFile, under="text").text
+    if isinstance(entry, str):
+        raise ValueError(f"{path}: expected keys and values, found the name {entry!r}")
+    return entry
+
+
+def text_job(text: Text, splits: Sequence[str], out: Path, lock: Lock) -> Job:
+    """A text to documents, the given splits at once."""
+    entry = load_text(text)
+    settings = {**entry.model_dump(mode="json"), "splits": list(splits)}
+    if isinstance(entry, HubText):
+        settings["revision"] = lock.commit(entry.name) or entry.revision
+    return Job("inputs.text", [entry.path] if isinstance(entry, FileText) else [], {"out": out}, settings)
+
+
+def hub_text(text: Text, lock: Lock) -> dict[str, str] | None:
+    """What is fetched for a text; None where it is made or lies here."""
+    entry = load_text(text)
+    if not isinstance(entry, HubText):
+        return None
+    return {"repo": entry.name, "revision": lock.commit(entry.name) or entry.revision}
+
+
+class Inputs(Layout):
+    """Jobs before the first token, and those that make activations of it."""
 
     def text(self, name: str | None = None) -> Job:
-        """Text to documents, all needed splits at once (deduplication runs across them)."""
+        """Text to documents, kept apart between splits, all needed ones at once."""
         return text_job(name or self.suite.text, TEXT_SPLITS, self.text_folder(name), self.lock)
 
-    def fetch_host(self, host: str) -> Job:
-        """A host of a hub to verified files in the cache, and a receipt."""
-        return self._fetch(self.host_place(host).path, self.host_source(host))
-
-    def fetch_teacher(self, host: str, teacher: str) -> Job:
-        """A teacher of a hub to verified files in the cache, and a receipt."""
+    def fetch(self, host: str, teacher: str | None = None) -> Job:
+        """Fetch a host, or one of its teachers, from its hub into the cache, verified."""
+        if teacher is None:
+            return self._fetch(self.host_place(host).path, self.host_source(host))
         return self._fetch(self.teacher_place(host, teacher).path, self.teacher_source(host, teacher))
 
     def _fetch(self, out: Path, source: dict[str, Any] | None) -> Job:
         if source is None:
             raise ValueError("a `path` of this machine is not fetched")
         return Job("inputs.fetch", [], {"out": out}, source)
+
+    def tokens(self, address: str, split: str) -> Job:
+        """Documents of a split to token rows of the host."""
+        h, site = self.host(address.partition("/")[0]), self.site(address)
+        host, folder = self.host_place(address.partition("/")[0]), self.text_folder(h.text)
+        vocabulary = [p for p in host.inputs if p.suffix != ".safetensors" and p.name != "config.json"]
+        return Job(
+            "inputs.tokens",
+            [folder / f"{split}.jsonl", folder / "manifest.json", *vocabulary],
+            {"text": folder / f"{split}.jsonl", "host": host.path, "out": self.token_file(address, split)},
+            {
+                "ctx": site.ctx,
+                "bos": site.bos,
+                "max_tok": pick("split", split, self.suite.tokens(address.partition("/")[0])),
+                "max_rows_per_document": h.max_rows_per_document.get(split),
+            },
+        )
+
+    def harvest(self, address: str, split: str) -> Job:
+        """Residual activations of a split to Parquet shards, of all sites that read the same rows."""
+        h, host = self.host(address.partition("/")[0]), self.host_place(address.partition("/")[0])
+        tokens, sites = self.token_file(address, split), self.harvested_with(address)
+        return Job(
+            "inputs.harvest",
+            [tokens, *host.inputs],
+            {
+                "token_file": tokens,
+                "host": host.path,
+                "out": [self.activations(site, split) for site in sites],
+                "checkpoints": self.unfinished(sites[0], "harvest", split),
+            },
+            {"sites": [self._opening(site) for site in sites], "dtype": h.dtype, "n_shards": h.n_shards},
+        )
+
+    def _opening(self, address: str) -> dict[str, Any]:
+        return self.site(address).model_dump(include={"hook", "center_writing_weights"})
 
     def host_source(self, host: str) -> dict[str, Any] | None:
         """What is fetched for a host; None where it is a path of this machine."""
@@ -66,10 +132,6 @@ class Sources(Places):
         texts = [load_text(self.suite.hosts[h].text or self.suite.text) for h in hosts]
         sources = [self.host_source(h) for h in hosts] + [self.teacher_source(h, t) for h, t in self.pairs()]
         return any(sources) or any(isinstance(text, HubText) for text in texts)
-
-    def preflight_file(self) -> Path:
-        """Verdict of the preflight."""
-        return self.root / "preflight.json"
 
     def not_run(self) -> dict[str, str]:
         """{HOST/TEACHER: reason} of the pairs that the last preflight let nobody run."""
@@ -144,7 +206,7 @@ class Sources(Places):
         return self.preflight().fingerprint + (f" again={time.time_ns()}" if self.not_run() else "")
 
     def fetch_all(self) -> Job:
-        """Everything of a hub that the suite needs, and the lock file that pins it."""
+        """Fetch all that a suite needs and pin it: writes config/SUITE.lock.yaml."""
         pairs = self.pairs()
         hosts = list(dict.fromkeys(h for h, _ in pairs))
         texts = {str(t): t for h in hosts if (t := load_text(self.host(h).text or self.suite.text))}

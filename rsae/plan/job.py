@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rsae.config.layouts import LAYOUTS
 from rsae.runtime.files import canonical
 from rsae.runtime.fingerprint import code_digest, lock_digest
 
 CONFIG = Path("config")
 RESULTS_VARIABLE = "RSAE_RESULTS"  # variable that tells commands where results lie, if not in results/
-SAE_FILES = LAYOUTS["sae_lens"]
-HOST_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
 class Opened(NamedTuple):
@@ -48,13 +45,6 @@ def derive_seed(*parts: object) -> int:
     """A seed from (suite seed, stage, cell): adding a cell never changes another cell's numbers."""
     text = canonical([str(p) for p in parts])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
-
-
-def fit_path(results: Path, fit: dict[str, Any]) -> Path:
-    """Where the record of a fit lies: its design problem is its name."""
-    p, q = fit["degree"]
-    where = [fit["target"], *(f"{k}-{fit[k]:g}" for k in ("theta", "delta") if fit[k] is not None)]
-    return results / "gates" / "_".join(where) / f"{p}-{q}.json"
 
 
 def stage_digest(stage: str) -> str:

@@ -1,21 +1,23 @@
-"""What a suite has, and where it lies: names to entries, entries to paths below ``results/{suite}``."""
+"""What a suite has, and where it lies: names to entries, entries to paths."""
 
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import override
 
 from rsae.arms import Arm, Design, arms
 from rsae.config.layouts import LAYOUTS, detect, host_files
 from rsae.config.sources import Site
 from rsae.config.suite import Host, Suite, Teacher
 from rsae.data.hub.lockfile import Lock
-from rsae.plan.job import CONFIG, HOST_FILES, SAE_FILES, Opened, fit_path, pick
+from rsae.plan.job import CONFIG, Opened, pick
+from rsae.plan.paths import HOST_FILES, RESULTS, Paths, fit_path
 
 JUDGEMENTS = ("reconstruction", "downstream")
-RECEIPT = "source.json"  # of what was fetched from a hub; see :mod:`rsae.data.hub.receipts`
 
 
-class Places:
+class Layout(Paths):
     """A suite by name, with results below ``results/{suite}``.
 
     ``kept``: the folder where a planner looks what is there already, if that is another than what ``results`` names
@@ -25,9 +27,9 @@ class Places:
         ValueError: a host, teacher, arm or seed that the suite does not have.
     """
 
-    def __init__(self, name: str, suite: Suite, results: Path = Path("results"), kept: Path | None = None) -> None:
-        self.name, self.suite, self.results, self.kept = name, suite, results, kept or results
-        self.root = results / name
+    def __init__(self, name: str, suite: Suite, results: Path = RESULTS, kept: Path | None = None) -> None:
+        super().__init__(name, results)
+        self.suite, self.kept = suite, kept or results
         self.lock = Lock.read(CONFIG / f"{suite.smoke_of or name}.lock.yaml")
 
     def host(self, host: str) -> Host:
@@ -69,7 +71,7 @@ class Places:
         """(host, teacher) of every pair with a tuned arm, also of those that no target asks for."""
         return [(h, t) for h, host in self.suite.hosts.items() for t in host.teachers if self.tuned_arms(h, t)]
 
-    # where things are; an address is HOST, or HOST/SITE for a site with a name
+    # where things are
 
     def address(self, host: str, teacher: str) -> str:
         """The address that a teacher reads."""
@@ -111,21 +113,10 @@ class Places:
             return self.host(host).site(None)
         return pick("site", name, self.host(host).sites)
 
-    def text_of(self, address: str) -> str | None:
-        """Name of the text that a host reads; None for the suite's."""
-        return self.host(address.partition("/")[0]).text
-
-    def text_folder(self, name: str | None) -> Path:
-        """Documents: the suite's, or those of a text by name."""
-        return self.root / "text" / (name or "")
-
+    @override
     def token_file(self, address: str, split: str) -> Path:
         """Token rows of a split, which sites with the same `ctx` and `bos` share."""
-        return self.root / self.reading(address) / "tokens" / f"{split}.parquet"
-
-    def activations(self, address: str, split: str) -> Path:
-        """Folder of shards of a split."""
-        return self.root / address / "activations" / split
+        return super().token_file(self.reading(address), split)
 
     def read(self, host: str, teacher: str, split: str) -> Path:
         """Folder of shards of a split, at the site that a teacher reads."""
@@ -135,7 +126,7 @@ class Places:
         """The host's folder, or the receipt of what is fetched for it."""
         path = self.host(host).path
         if path is None:
-            receipt = self.root / host / RECEIPT
+            receipt = self.receipt(host)
             return Opened(receipt, [receipt])
         path = self._ours(path)
         try:
@@ -151,34 +142,10 @@ class Places:
         """The teacher's folder or checkpoint, or the receipt of what is fetched for it."""
         path = self.teacher(host, teacher).path
         if path is None:
-            receipt = self.root / host / teacher / RECEIPT
+            receipt = self.receipt(host, teacher)
             return Opened(receipt, [receipt])
         path = self._ours(path)
         return Opened(path, [path] if path.is_file() else [path / f for f in LAYOUTS[detect(path)]])
-
-    def sae(self, host: str, teacher: str, arm: str, seed: int) -> Path:
-        """Folder of an SAE."""
-        return self.root / host / teacher / arm / f"seed-{seed}" / "sae"
-
-    def sae_files(self, host: str, teacher: str, arm: str, seed: int) -> list[Path]:
-        """The files in it."""
-        return [self.sae(host, teacher, arm, seed) / f for f in SAE_FILES]
-
-    def training(self, host: str, teacher: str, arm: str, seed: int) -> Path:
-        """Report of a fine-tune."""
-        return self.sae(host, teacher, arm, seed).with_name("training.json")
-
-    def verified(self, host: str, teacher: str) -> Path:
-        """What the teacher gate measured."""
-        return self.root / host / teacher / "verified.json"
-
-    def sums(self, host: str, teacher: str, judgement: str) -> Path:
-        """Per-document sums of a pair."""
-        return self.root / host / teacher / f"{judgement}.parquet"
-
-    def unfinished(self, *where: str) -> Path:
-        """Folder in which a job keeps what a kill must not take."""
-        return self.results.joinpath("checkpoints", self.name, *where)
 
     def judged(self, host: str, teacher: str) -> dict[str, Path]:
         """The two judgements from which a pair is tabled."""
@@ -202,7 +169,7 @@ class Places:
         """The trials that an arm takes its λ and rate from: its own, else the control's, else none."""
         grids = self.teacher(host, teacher).grids
         of = next((a for a in (arm, "teacher_ft") if a in grids), None)
-        return None if of is None else self.root / host / teacher / of / "tuning.json"
+        return None if of is None else self.tuning(host, teacher, of)
 
     def splits(self, host: str) -> list[str]:
         """The splits of a host that its tables need: ``tuning`` only where arms are tuned for themselves."""

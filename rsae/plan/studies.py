@@ -6,7 +6,8 @@ They train nothing and read no data, so they hang on no suite: `snakemake gates`
 from pathlib import Path
 from typing import Any
 
-from rsae.plan import Job, fit_path
+from rsae.plan.job import Job
+from rsae.plan.paths import fit_path
 
 DEGREES = [(1, 1), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5), (7, 6), (8, 7), (9, 8)]
 GATES: list[dict[str, Any]] = [
@@ -26,7 +27,7 @@ THEORY_FIGURES = ("size", "pieces", "rebuilt")
 
 
 def gates(results: Path = Path("results")) -> Job:
-    """The atlas: every gate at every degree."""
+    """The atlas of gate fits: degrees, reported against measured, figures."""
     fits = [fit_path(results, {**gate, "degree": degree}) for gate in GATES for degree in DEGREES]
     return Job(
         "studies.gates",
@@ -37,7 +38,7 @@ def gates(results: Path = Path("results")) -> Job:
 
 
 def theory(results: Path = Path("results")) -> Job:
-    """Sizes, the inverse bound, gates rebuilt from one sign."""
+    """The paper's theorems against measured sizes and errors."""
     return Job("studies.theory", [], {"out": results / "theory"}, {})
 
 

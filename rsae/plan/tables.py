@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rsae.config.suites import load_suites
-from rsae.plan.evaluation import Judgements
+from rsae.plan.evaluation import Evaluation
 from rsae.plan.job import CONFIG, Job, derive_seed
 from rsae.plan.layout import JUDGEMENTS
 from rsae.runtime.files import digest
@@ -24,7 +24,7 @@ EXTRA_TABLES = {
 }
 
 
-class Plan(Judgements):
+class Plan(Evaluation):
     """All jobs of one suite.
 
     Raises:
@@ -33,7 +33,7 @@ class Plan(Judgements):
 
     def tables(self) -> list[Path]:
         """The suite's tables."""
-        return [self.root / "tables" / t for t in TABLES]
+        return [self.table(t) for t in TABLES]
 
     def printed(self) -> list[Path]:
         """Those of the tables that a person reads."""
@@ -44,18 +44,18 @@ class Plan(Judgements):
         files = [f for extra in self.suite.extras for f in EXTRA_TABLES[extra]]
         files += [f"probing_{name}.{kind}" for name in self.suite.probed_texts for kind in ("csv", "md")]
         files += PARETO if self.grouped("front") else []
-        return [self.root / "tables" / f for f in files]
+        return [self.table(f) for f in files]
 
     def cells_file(self) -> Path:
         """The long table."""
-        return self.root / "tables" / "cells.csv"
+        return self.table("cells.csv")
 
     def expected_file(self) -> Path:
         """Reference numbers with their tolerances, committed."""
         return Path("expected") / f"{self.name}.json"
 
     def tabulate(self, preflight: Callable[[], object] = lambda: None) -> Job:
-        """Per-document sums to cells and tables."""
+        """Judgements of all pairs to cells.csv and the tables."""
         pairs = self.runnable(preflight)
         sums = {(h, t): {j: self.sums(h, t, j) for j in (*JUDGEMENTS, *self.judged_too())} for h, t in pairs}
         saes = {
@@ -68,7 +68,7 @@ class Plan(Judgements):
         return self._over_pairs(
             "tables.tables",
             [f for files in sums.values() for f in files.values()] + reports + weights,
-            {"sums": sums, "saes": saes, "out": self.root / "tables"},
+            {"sums": sums, "saes": saes, "out": self.table("")},
             {
                 "suite": self.name,
                 "seeds": {f"{h}/{t}": derive_seed(self.suite.seed, "bootstrap", h) for h, t in pairs},
@@ -77,29 +77,27 @@ class Plan(Judgements):
         )
 
     def tabulate_probing(self, name: str | None = None) -> Job:
-        """Sparse probes of all pairs to a table; those on the labelled text ``name``, or on the suite's own."""
+        """Sparse probes of all pairs to probing.csv and probing.md; with a name, those on that labelled text."""
         job = self.tabulate()
         kept = {k: v for k, v in job.settings.items() if k in ("suite", "seeds")}
         probe = "probe" if name is None else f"probe_{name}"
         sums = {(h, t): {j: self.sums(h, t, j) for j in (*JUDGEMENTS, probe)} for h, t in self.runnable()}
         inputs = [f for files in sums.values() for f in files.values()]
-        arguments = {"sums": sums, "out": self.root / "tables"}
+        arguments = {"sums": sums, "out": self.table("")}
         return self._over_pairs("tables.tabulate_probing", inputs, arguments, kept | {"name": name})
 
     def tabulate_anatomy(self) -> Job:
-        """Anatomy of all pairs to a table and a figure."""
+        """Anatomy of all pairs to anatomy.csv, anatomy.md and a figure."""
         files = {(h, t): self.sums(h, t, "anatomy") for h, t in self.runnable()}
-        arguments = {"files": files, "out": self.root / "tables"}
+        arguments = {"files": files, "out": self.table("")}
         return self._over_pairs("tables.tabulate_anatomy", [*files.values()], arguments, {})
 
     def tabulate_convergence(self) -> Job:
-        """Whether further training helps the teachers, by the trials of their controls."""
+        """Whether further training helps a suite's teachers, by the trials of their controls, to convergence.md."""
         tuned = [(h, t) for h, t in self.runnable() if "teacher_ft" in self.teacher(h, t).grids]
         trials = {f"{h}/{t}": self.tuning_file(h, t, "teacher_ft") for h, t in tuned}
         inputs = [path for path in trials.values() if path]
-        return self._over_pairs(
-            "tables.tabulate_convergence", inputs, {"trials": trials, "out": self.root / "tables"}, {}
-        )
+        return self._over_pairs("tables.tabulate_convergence", inputs, {"trials": trials, "out": self.table("")}, {})
 
     def grouped(self, by: Literal["front", "family"]) -> dict[str, list[str]]:
         """{HOST/GROUP: teachers}: one SAE at several sparsities, or trainings of one recipe."""
@@ -111,21 +109,21 @@ class Plan(Judgements):
         return found
 
     def tabulate_pareto(self) -> Job:
-        """Fronts of error against l0, and arms compared at one l0."""
+        """Fronts of error against l0 over a suite's sparsity settings, and arms compared at one l0."""
         fronts = self.grouped("front")
         pairs = [(name.split("/")[0], t) for name, members in fronts.items() for t in members]
         sums = {pair: self.judged(*pair) for pair in pairs}
         seeds = {f"{h}/{t}": derive_seed(self.suite.seed, "bootstrap", h) for h, t in pairs}
         inputs = [f for files in sums.values() for f in files.values()]
-        arguments = {"sums": sums, "out": self.root / "tables"}
+        arguments = {"sums": sums, "out": self.table("")}
         return self._over_pairs("tables.tabulate_pareto", inputs, arguments, {"fronts": fronts, "seeds": seeds})
 
     def reported_file(self) -> Path:
         """The table of it."""
-        return self.root / "tables" / "reported.md"
+        return self.table("reported.md")
 
     def compare_reported(self) -> Job:
-        """The source's numbers beside the suite's."""
+        """A suite's cells beside the numbers that the source reports."""
         cells, source = self.cells_file(), CONFIG / "reported.yaml"
         return Job(
             "tables.compare_reported",
@@ -154,10 +152,10 @@ class Plan(Judgements):
             found += [f"init/{h}/{t}-{a}" for a, _ in self.cells(h, t) if a not in ("teacher", *tuned)]
             together = self.suite.finetune.together
             found += [f"finetune/{h}/{t}"] * bool(tuned) if together else [f"finetune/{h}/{t}-{a}" for a in tuned]
-        return [self.results / "benchmarks" / self.name / f"{name}.tsv" for name in found]
+        return [self.benchmark(name) for name in found]
 
     def run_card(self) -> Job:
-        """The conditions under which the tables were made."""
+        """Commit, digests, device, versions, time and memory per rule."""
         reports = [
             self.training(h, t, a, s)
             for h, t in self.runnable()
@@ -174,7 +172,7 @@ class Plan(Judgements):
                 "benchmarks": self.benchmarks(),
                 "reports": reports,
                 "text_manifests": manifests,
-                "out": self.root / "run-card.json",
+                "out": self.run_card_file(),
             },
             {
                 "suite": self.name,
@@ -188,10 +186,10 @@ class Plan(Judgements):
         )
 
     def report(self, preflight: Callable[[], object] = lambda: None) -> Job:
-        """The suite's page, with its figures and tables."""
+        """The suite's page: report.html, with its figures and tables."""
         features = {(h, t): self.features_file(h, t) for h, t in self.runnable(preflight)}
         tables = [*self.printed(), *([self.reported_file()] if self.suite.reported else [])]
-        run_card = self.run_card().arguments["out"]
+        run_card = self.run_card_file()
         # studies of their own and figures that only some suites have: shown where somebody made them
         atlas = self._kept("gates/atlas/*.svg")
         planned = [path for path in self.extra_tables() if path.suffix == ".svg"]
@@ -225,7 +223,7 @@ class Plan(Judgements):
         """What a suite or one host of it produces."""
         if host is None:
             reported = [self.reported_file()] if self.suite.reported else []
-            return [*self.tables(), *reported, *self.extra_tables(), self.root / "run-card.json"]
+            return [*self.tables(), *reported, *self.extra_tables(), self.run_card_file()]
         self.host(host)
         return [self.sums(h, t, j) for h, t in self.runnable(preflight) if h == host for j in JUDGEMENTS]
 

@@ -1,57 +1,25 @@
-"""From documents to upgraded SAEs."""
+"""From a teacher to upgraded SAEs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rsae.config.suite import Variant
-from rsae.plan.inputs import Sources
+from rsae.config.types import By
+from rsae.plan.inputs import Inputs
 from rsae.plan.job import Job, derive_seed, pick
 
 FIXED = ("steps", "batch", "slow_lr", "decay_share", "objective", "precision", "pool_gib")  # what no trial varies
 
 
-class Upgrades(Sources):
-    """Jobs up to the last fine-tune."""
-
-    def tokens(self, address: str, split: str) -> Job:
-        """Documents to token rows."""
-        h, site = self.host(address.partition("/")[0]), self.site(address)
-        host, folder = self.host_place(address.partition("/")[0]), self.text_folder(h.text)
-        vocabulary = [p for p in host.inputs if p.suffix != ".safetensors" and p.name != "config.json"]
-        return Job(
-            "inputs.tokens",
-            [folder / f"{split}.jsonl", folder / "manifest.json", *vocabulary],
-            {"text": folder / f"{split}.jsonl", "host": host.path, "out": self.token_file(address, split)},
-            {
-                "ctx": site.ctx,
-                "bos": site.bos,
-                "max_tok": pick("split", split, self.suite.tokens(address.partition("/")[0])),
-                "max_rows_per_document": h.max_rows_per_document.get(split),
-            },
-        )
-
-    def harvest(self, address: str, split: str) -> Job:
-        """Token rows to activation shards, of all sites that read the same rows."""
-        h, host = self.host(address.partition("/")[0]), self.host_place(address.partition("/")[0])
-        tokens, sites = self.token_file(address, split), self.harvested_with(address)
-        return Job(
-            "inputs.harvest",
-            [tokens, *host.inputs],
-            {
-                "token_file": tokens,
-                "host": host.path,
-                "out": [self.activations(site, split) for site in sites],
-                "checkpoints": self.unfinished(sites[0], "harvest", split),
-            },
-            {"sites": [self._opening(site) for site in sites], "dtype": h.dtype, "n_shards": h.n_shards},
-        )
-
-    def _opening(self, address: str) -> dict[str, Any]:
-        return self.site(address).model_dump(include={"hook", "center_writing_weights"})
+class Training(Inputs):
+    """Jobs from a teacher's files to the last fine-tune."""
 
     def import_teacher(self, host: str, teacher: str) -> Job:
-        """Somebody's SAE to the common form; taken to another sparsity where the configuration says so."""
+        """Load a teacher of any known layout and write it in the common form.
+
+        It is taken to another sparsity where the configuration says so.
+        """
         entry, source = self.teacher(host, teacher), self.teacher_place(host, teacher)
         calibration = self.read(host, teacher, "calibration")
         return Job(
@@ -72,11 +40,12 @@ class Upgrades(Sources):
         }
 
     def verify_teacher(self, host: str, teacher: str) -> Job:
-        """The teacher gate: nothing is upgraded before it.
+        """Hold a teacher against its published figures and against sae_lens's own run of its files.
 
-        Its verdict is an ordinary input of what follows. As ``ancient`` it would not be a reason to run again, but
-        beside a job that runs again Snakemake 9.27 overlooks what waits for it so, whatever its own reasons.
+        Nothing is upgraded before it.
         """
+        # Its verdict is an ordinary input of what follows. As `ancient` it would not be a reason to run again, but
+        # beside a job that runs again Snakemake 9.27 overlooks what waits for it so, whatever its own reasons.
         entry, address = self.teacher(host, teacher), self.address(host, teacher)
         model, source = self.host_place(host), self.teacher_place(host, teacher)
         tokens, calibration = self.token_file(address, "calibration"), self.activations(address, "calibration")
@@ -96,7 +65,7 @@ class Upgrades(Sources):
         )
 
     def init(self, host: str, teacher: str, arm: str) -> Job:
-        """An untuned arm, built from the teacher."""
+        """Build an untuned arm: copy the teacher, replace its gate by the fit, calibrate it on real pre-activations."""
         entry, spec = self.teacher(host, teacher), self.arm(host, teacher, arm)
         if spec.build is None:
             raise ValueError(f"arm {arm!r} is not built from the teacher; see `import-teacher` and `finetune`")
@@ -122,8 +91,8 @@ class Upgrades(Sources):
             (spec.module,),
         )
 
-    def finetune(self, host: str, teacher: str, arm: str, seeds: Sequence[int] | None = None) -> Job:
-        """Fine-tunes of one arm, one after the other, with all seeds of the suite or some of them."""
+    def training_of(self, host: str, teacher: str, arm: str, seeds: Sequence[int] | None = None) -> Job:
+        """One arm's part of :meth:`finetune`: its own paths and settings, with all seeds of the suite or some."""
         spec, entry, budget = self.arm(host, teacher, arm), self.teacher(host, teacher), self.suite.finetune
         seeds = self.suite.seeds if seeds is None else seeds
         if spec.start is None or not set(seeds) <= set(self.suite.seeds):
@@ -172,15 +141,25 @@ class Upgrades(Sources):
             (spec.module,),
         )
 
-    def finetune_together(self, host: str, teacher: str) -> Job:
-        """The fine-tunes of every arm of a pair, from one reading of its activations."""
-        if not self.tuned_arms(host, teacher):
+    def finetune(
+        self, host: str, teacher: str, arm: str | None = None, seed: int | None = None, by: By = "token"
+    ) -> Job:
+        """Fine-tune one arm or all of a pair, every seed of the suite; on several processes under torchrun.
+
+        Raises:
+            ValueError: an arm or a seed that is not fine-tuned, or a seed of no arm.
+        """
+        if arm is None and seed is not None:
+            raise ValueError("--seed picks one of an arm's seeds; say which --arm")
+        arms = self.tuned_arms(host, teacher) if arm is None else [arm]
+        if not arms:
             raise ValueError(f"{host}/{teacher} has no arm that is fine-tuned in suite {self.name!r}")
-        jobs = {arm: self.finetune(host, teacher, arm) for arm in self.tuned_arms(host, teacher)}
+        seeds = None if seed is None else [seed]
+        jobs = {arm: self.training_of(host, teacher, arm, seeds) for arm in arms}
         return Job(
-            "training.finetune_together",
+            "training.finetune",
             [*dict.fromkeys(path for job in jobs.values() for path in job.inputs)],
-            {"arms": {arm: job.arguments for arm, job in jobs.items()}},
+            {"arms": {arm: job.arguments for arm, job in jobs.items()}, "by": by},
             {"settings": {arm: job.settings for arm, job in jobs.items()}},
             (*dict.fromkeys(module for job in jobs.values() for module in job.modules),),
         )
@@ -191,10 +170,10 @@ class Upgrades(Sources):
         return {"/".join(arm): path for arm in arms if (path := self.tuning_file(*arm))}
 
     def tune_arm(self, host: str, teacher: str, arm: str) -> Job:
-        """λ and learning rate of one arm, tried on tuning documents with one seed."""
+        """Try an arm's own grid of λ and learning rate on tuning documents, with one seed."""
         entry, seed = self.teacher(host, teacher), self.suite.seeds[0]
         grid = pick("grid of the arm", arm, entry.grids)
-        job = self.finetune(host, teacher, arm, [seed])
+        job = self.training_of(host, teacher, arm, [seed])
         tuning, out = self.read(host, teacher, "tuning"), self.tuning_file(host, teacher, arm)
         return Job(
             "training.tune_arm",
@@ -214,12 +193,12 @@ class Upgrades(Sources):
         )
 
     def tune(self, host: str, teacher: str) -> Job:
-        """λ and learning rate tried on tuning documents, control and paper's arm with one seed."""
+        """Try the teacher's grid of λ and learning rate on tuning documents; the config is not changed."""
         entry = self.teacher(host, teacher)
         if entry.tuning is None:
             raise ValueError(f"{host}/{teacher} has no `tuning` grid in the suite's configuration")
         seed = self.suite.seeds[0]
-        job = self.finetune(host, teacher, "rsae", [seed])
+        job = self.training_of(host, teacher, "rsae", [seed])
         tuning = self.read(host, teacher, "tuning")
         return Job(
             "training.tune",
@@ -228,7 +207,7 @@ class Upgrades(Sources):
                 "starts": {"teacher_ft": job.arguments["teacher"], "rsae": job.arguments["start"]},
                 **{k: job.arguments[k] for k in ("teacher", "activations", "threshold")},
                 "tuning": tuning,
-                "out": self.root / host / teacher / "tuning.json",
+                "out": self.tuning(host, teacher),
             },
             {
                 "grid": entry.tuning.model_dump(),

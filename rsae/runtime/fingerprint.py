@@ -3,6 +3,7 @@
 import ast
 import functools
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -45,12 +46,20 @@ def import_closure(module: str) -> set[str]:
         closure.add(name)
         if "." in name:
             todo.append(name.rpartition(".")[0])  # a package's __init__ runs before its modules
-        for node in ast.walk(_parse(name)):
+        for node in _run(_parse(name)):
             if isinstance(node, ast.Import):
                 todo += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return closure
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those for type checkers alone."""
+    yield node
+    if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+        for child in ast.iter_child_nodes(node):
+            yield from _run(child)
 
 
 def _file(module: str) -> Path | None:

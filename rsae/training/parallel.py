@@ -8,7 +8,7 @@ other is of the size of a batch. Either way it is the arithmetic of one process 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_module, distribute_tensor
 
+from rsae.config.types import By
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.runtime.device import device
 from rsae.sae.model import SAE
 
-By = Literal["token", "feature"]
 FEATURES = {"W_enc": 1, "b_enc": 0, "W_dec": 0}  # which dimension they are; of what a gate keeps, the only one
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sae_lens import SAE as SaeLensSAE
 
-from benchmarks import peers
+from benchmarks.peers import sae_lens_evals
 from rsae.data.activations.host import Host
 from rsae.sae import loading
 
@@ -17,10 +17,10 @@ def judged(kind, bos):
     """(ours, theirs) for an embedded teacher on eight whole rows."""
     ids = torch.randint(1, 2048, (8, CTX), generator=torch.Generator().manual_seed(0))
     if bos:
-        ids[:, 0] = peers.BOS
-    path = f"{peers.TEACHERS}/{kind}"
-    host = Host(peers.HOST, peers.HOOK)
-    return peers.judged(loading.load(path, kind, 128), SaeLensSAE.load_from_disk(path), ids, bos, host)
+        ids[:, 0] = sae_lens_evals.BOS
+    path = f"{sae_lens_evals.TEACHERS}/{kind}"
+    host = Host(sae_lens_evals.HOST, sae_lens_evals.HOOK)
+    return sae_lens_evals.judged(loading.load(path, kind, 128), SaeLensSAE.load_from_disk(path), ids, bos, host)
 
 
 SAME = ("l0", "explained_variance", "ce_loss_without_sae", "ce_loss_with_sae", "delta_ce")

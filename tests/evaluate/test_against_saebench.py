@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import environment, saebench
+from benchmarks.peers import environment, saebench
 from rsae.evaluate.probe_scores import KS
 
 

@@ -72,7 +72,8 @@ def test_the_correlation_is_numpys(make_sae):
 
 
 def test_the_table_shows_means_over_seeds(make_sae, tmp_path):
-    from rsae.data.activations.shards import Block, write
+    from rsae.data.activations.shard_writer import write
+    from rsae.data.activations.shards import Block
     from rsae.stages.evaluation import anatomy as stage
     from rsae.stages.tables import tabulate_anatomy
 

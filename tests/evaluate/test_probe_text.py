@@ -12,7 +12,7 @@ from rsae.data.text import datasets
 from rsae.evaluate import probe_scores
 from rsae.evaluate.per_document import Cell
 from rsae.plan import load_plans
-from rsae.plan.texts import load_text
+from rsae.plan.inputs import load_text
 from rsae.report.stats.cells import Pair
 from rsae.report.tables import probing
 from rsae.stages.evaluation import probe_text

@@ -1,7 +1,7 @@
 """Damage of every kind to everything that is read, and what comes of it.
 
 ``python -m tests.faults.fuzz N SEED``: N mutations; exit status 1 and the cases, if one of them is silent or unclean.
-Clean is a message of at most three lines that names the thing (see :mod:`rsae.mistakes`). What this project writes
+Clean is a message of at most three lines that names the thing (see :mod:`rsae.cli.errors`). What this project writes
 itself must, besides, come back equal or not at all. A process of its own: a crash of a library shows in its exit
 status, and the shapes that tests check elsewhere are not checked here, as in a real run.
 """
@@ -25,12 +25,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from rsae import mistakes
 from rsae.api import from_text
+from rsae.cli import errors
 from rsae.config.load import load
 from rsae.config.suite import Suite
 from rsae.config.types import Kind
-from rsae.data.activations import shards
+from rsae.data.activations import shard_writer, shards
 from rsae.data.text import datasets, tokens
 from rsae.evaluate import per_document
 from rsae.rational.safe_pade import SafePade
@@ -75,7 +75,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
     """One of each."""
     rng, w = np.random.default_rng(0), checkpoints.tensors(D_IN, D_SAE)
     index, x = np.arange(60, dtype=np.int32), rng.standard_normal((60, D_IN)).astype(np.float16)
-    shards.write(
+    shard_writer.write(
         folder / "shards", [shards.Block(index // 20, index % 20, x)],
         n_tok=60, n_shards=2, dtype="float16", hook="h", documents=["a", "b", "c"], made_from={},
     )  # fmt: skip
@@ -201,8 +201,8 @@ def run(n: int, seed: int) -> list[str]:
                     found = specimen.read(specimen.path)
             except Exception as error:
                 refused += 1
-                said = mistakes.sentence(error)
-                if said is None or len(said.splitlines()) > mistakes.LINES:
+                said = errors.sentence(error)
+                if said is None or len(said.splitlines()) > errors.LINES:
                     odd.append(f"{case}: {type(error).__name__}: {error}")
                 elif specimen.path.name not in said:
                     odd.append(f"{case}: does not say what is wrong: {said}")

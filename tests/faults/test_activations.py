@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rsae.arms import Inputs, arms
-from rsae.data.activations import shards
+from rsae.data.activations import shard_writer, shards
 from rsae.data.activations.host import Host
 from rsae.data.text import tokens
 from rsae.evaluate import per_document, teacher_check
@@ -38,7 +38,7 @@ def write(folder, x, dtype="float32"):
     documents = [f"document {i}" for i in range(1 + DOCUMENT.max())]
     position = (np.arange(len(x)) % 64).astype(np.int32)
     block = shards.Block(DOCUMENT[: len(x)].astype(np.int32), position, x)
-    shards.write(
+    shard_writer.write(
         folder, [block], n_tok=len(x), n_shards=1, dtype=dtype, hook="h", documents=documents, made_from={}
     )  # fmt: skip
     return folder

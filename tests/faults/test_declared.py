@@ -5,7 +5,7 @@ import shutil
 from multiprocessing import get_context
 from pathlib import Path
 
-from rsae.cli import _do
+from rsae.cli.stages import do
 from rsae.plan import Job, Plan, load_plans
 from tests.faults import pipeline
 from tests.faults.pipeline import HOST, ROOT, TEACHER
@@ -48,7 +48,7 @@ def _alone(finished: Path, place: Path) -> None:
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, path)
         again = jobs(load_plans()["tiny"])[number]
         assert again.inputs == job.inputs
-        _do(again)
+        do(again)
         if job.stage == "evaluation.examine":
             shutil.copy2(job.arguments["out"], features)
         (place / "done").write_text(job.stage)

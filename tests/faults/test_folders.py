@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsae import mistakes
-from rsae.data.activations import shards
+from rsae.cli import errors
+from rsae.data.activations import shard_writer, shards
 from tests import hub as local
 from tests.faults import pipeline
 
@@ -55,7 +55,7 @@ def _write_shards(folder, value, times):
     block = shards.Block(np.zeros(500, np.int32), np.arange(500, dtype=np.int32), np.full((500, 64), value, np.float32))
     for _ in range(times):
         try:
-            shards.write(
+            shard_writer.write(
                 folder, [block], n_tok=500, n_shards=2, dtype="float32", hook="h", documents=["a"], made_from={}
             )  # fmt: skip
         except OSError as error:  # the other one was quicker to put its folder there
@@ -104,13 +104,13 @@ def test_read_only_results_are_named_with_the_remedy(project, rsae, read_only):
 
 CACHED = """
 import sys
-from rsae import mistakes
+from rsae.cli import errors
 from rsae.data.hub import client
 client.PATIENCE = ()
 try:
     print(client.fetch("someone/sae", sys.argv[1], lambda names: list(names)).folder)
 except Exception as error:
-    print(mistakes.sentence(error))
+    print(errors.sentence(error))
 """
 
 
@@ -140,22 +140,22 @@ def test_a_read_only_cache_serves_what_it_holds_and_is_named_where_it_cannot(tmp
 
 
 def test_faults_of_the_machine_are_said_in_one_sentence_and_bugs_keep_their_traceback():
-    for code in mistakes.REMEDIES:
-        said = mistakes.sentence(OSError(code, os.strerror(code), "results/x"))
+    for code in errors.REMEDIES:
+        said = errors.sentence(OSError(code, os.strerror(code), "results/x"))
         assert said is not None
         assert said.startswith("results/x: ")
-    said = mistakes.sentence(OSError(errno.EIO, os.strerror(errno.EIO), "results/x"))
+    said = errors.sentence(OSError(errno.EIO, os.strerror(errno.EIO), "results/x"))
     assert said == "results/x: Input/output error; run the same line again"
-    assert mistakes.sentence(MemoryError(), "harvest") == (
+    assert errors.sentence(MemoryError(), "harvest") == (
         "not enough memory for harvest; close other programs, take fewer `tokens` or a larger machine"
     )
-    assert "take a smaller batch, fewer" in str(mistakes.sentence(MemoryError(), "finetune"))
-    many = mistakes.sentence(ValueError("\n".join("abcde")))
+    assert "take a smaller batch, fewer" in str(errors.sentence(MemoryError(), "finetune"))
+    many = errors.sentence(ValueError("\n".join("abcde")))
     assert many == "a\nb\nand 3 more"
-    long = mistakes.sentence(ValueError("the file " + "x" * 10_000 + "; make it again"))
+    long = errors.sentence(ValueError("the file " + "x" * 10_000 + "; make it again"))
     assert long is not None
     assert len(long) < 700
     assert long.startswith("the file ")
     assert long.endswith("; make it again")
     for bug in (KeyError("x"), TypeError("x"), AssertionError()):
-        assert mistakes.sentence(bug) is None
+        assert errors.sentence(bug) is None

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rsae import mistakes
+from rsae.cli import errors
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.sae.gates.relu import ReLU
 from rsae.training.finetune import Settings, finetune
@@ -35,7 +35,7 @@ def test_the_last_whole_state_stays_and_is_continued(make_sae, small_disk):
     path = small_disk / "state.pt"
     with pytest.raises(OSError, match="No space left") as caught:
         finetune(fresh(), DATA, SETTINGS, seed=0, checkpoint=Filling(path, "a", seconds=0.0))
-    assert str(mistakes.sentence(caught.value)).startswith(f"{path}: the disk is full; free some space")
+    assert str(errors.sentence(caught.value)).startswith(f"{path}: the disk is full; free some space")
     state = Checkpoint(path, "a").load()
     assert state is not None
     assert state["step"] == 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsae.data.activations import shards
+from rsae.data.activations import shard_writer, shards
 from rsae.sae.gates.topk import TopK
 from rsae.stages.training import tune_arm
 from rsae.stages.training.tune import choose
@@ -51,7 +51,7 @@ def tuning_in(tmp_path, make_sae):
     index = np.arange(400, dtype=np.int32) // 20
     x = torch.randn(400, 8, generator=torch.Generator().manual_seed(0)).numpy().astype(np.float16)
     for name in ("finetune", "threshold", "tuning"):
-        shards.write(
+        shard_writer.write(
             tmp_path / name, [shards.Block(index, index, x)],
             n_tok=400, n_shards=1, dtype="float16", hook="h", documents=[str(i) for i in range(20)], made_from={},
         )  # fmt: skip

@@ -1,212 +1,123 @@
-# Judgements of each pair, and the tables over all pairs of a suite.
+# What is measured of each pair: its SAEs on test documents, on tokens, in the host, by probes, feature by feature.
 
 
 rule evaluate_reconstruction:
     input:
-        lambda w: PLANS[w.suite].evaluate_reconstruction(w.host, w.teacher).inputs,
+        inputs("evaluate_reconstruction"),
     output:
-        "results/{suite}/{host}/{teacher}/reconstruction.parquet",
+        AT.sums(*PAIR, "reconstruction"),
     log:
-        "results/logs/{suite}/{host}/evaluate_reconstruction/{teacher}.log",
+        AT.log("{host}", "evaluate_reconstruction", "{teacher}"),
     benchmark:
-        "results/benchmarks/{suite}/evaluate_reconstruction/{host}/{teacher}.tsv"
+        AT.benchmark("evaluate_reconstruction", *PAIR)
     resources:
         gpu=config["gpus"],
-        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
-        runtime=lambda w, attempt: attempt * LONG,
+        mem_mb=memory,
+        runtime=long,
     params:
-        made_by=lambda w: PLANS[w.suite]
-        .evaluate_reconstruction(w.host, w.teacher)
-        .fingerprint,
+        made_by=made_by("evaluate_reconstruction"),
+    message:
+        "error and sparsity of every arm of {wildcards.host}/{wildcards.teacher}"
     shell:
         "python -m rsae evaluate-reconstruction --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
 
 
 rule evaluate_downstream:
     input:
-        lambda w: PLANS[w.suite].evaluate_downstream(w.host, w.teacher).inputs,
+        inputs("evaluate_downstream"),
     output:
-        "results/{suite}/{host}/{teacher}/downstream.parquet",
+        AT.sums(*PAIR, "downstream"),
     log:
-        "results/logs/{suite}/{host}/evaluate_downstream/{teacher}.log",
+        AT.log("{host}", "evaluate_downstream", "{teacher}"),
     benchmark:
-        "results/benchmarks/{suite}/evaluate_downstream/{host}/{teacher}.tsv"
+        AT.benchmark("evaluate_downstream", *PAIR)
     resources:
         gpu=config["gpus"],
-        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
-        runtime=lambda w, attempt: attempt * LONG,
+        mem_mb=memory,
+        runtime=long,
     params:
-        made_by=lambda w: PLANS[w.suite]
-        .evaluate_downstream(w.host, w.teacher)
-        .fingerprint,
+        made_by=made_by("evaluate_downstream"),
+    message:
+        "what {wildcards.host} loses through every arm of {wildcards.teacher}"
     shell:
         "python -m rsae evaluate-downstream --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
 
 
 rule probe:
     input:
-        lambda w: PLANS[w.suite].probe(w.host, w.teacher).inputs,
+        inputs("probe"),
     output:
-        "results/{suite}/{host}/{teacher}/probe.parquet",
+        AT.sums(*PAIR, "probe"),
     log:
-        "results/logs/{suite}/{host}/probe/{teacher}.log",
+        AT.log("{host}", "probe", "{teacher}"),
     benchmark:
-        "results/benchmarks/{suite}/probe/{host}/{teacher}.tsv"
+        AT.benchmark("probe", *PAIR)
     resources:
-        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
-        runtime=lambda w, attempt: attempt * LONG,
+        mem_mb=memory,
+        runtime=long,
     params:
-        made_by=lambda w: PLANS[w.suite].probe(w.host, w.teacher).fingerprint,
+        made_by=made_by("probe"),
+    message:
+        "sparse probes on every arm of {wildcards.host}/{wildcards.teacher}"
     shell:
         "python -m rsae probe --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
 
 
 rule probe_text:
     input:
-        lambda w: PLANS[w.suite].probe_text(w.host, w.teacher, w.name).inputs,
+        inputs("probe_text"),
     output:
-        "results/{suite}/{host}/{teacher}/probe_{name}.parquet",
+        AT.sums(*PAIR, "probe_{name}"),
     log:
-        "results/logs/{suite}/{host}/probe_{name}/{teacher}.log",
+        AT.log("{host}", "probe_{name}", "{teacher}"),
     benchmark:
-        "results/benchmarks/{suite}/probe_{name}/{host}/{teacher}.tsv"
+        AT.benchmark("probe_{name}", *PAIR)
     resources:
         gpu=config["gpus"],
-        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
-        runtime=lambda w, attempt: attempt * LONG,
+        mem_mb=memory,
+        runtime=long,
     params:
-        made_by=lambda w: PLANS[w.suite]
-        .probe_text(w.host, w.teacher, w.name)
-        .fingerprint,
+        made_by=made_by("probe_text"),
+    message:
+        "sparse probes on {wildcards.name} with every arm of {wildcards.host}/{wildcards.teacher}"
     shell:
         "python -m rsae probe-text --host {wildcards.host} --teacher {wildcards.teacher}"
         " --name {wildcards.name} > {log} 2>&1"
 
 
-rule tabulate_probing:
-    input:
-        lambda w: PLANS[w.suite].tabulate_probing().inputs,
-    output:
-        [f"results/{{suite}}/tables/{name}" for name in EXTRA_TABLES["probing"]],
-    log:
-        "results/logs/{suite}/tabulate_probing.log",
-    params:
-        made_by=lambda w: PLANS[w.suite].tabulate_probing().fingerprint,
-    shell:
-        "python -m rsae tabulate-probing --suite {wildcards.suite} > {log} 2>&1"
-
-
-rule tabulate_probing_text:
-    input:
-        lambda w: PLANS[w.suite].tabulate_probing(w.name).inputs,
-    output:
-        "results/{suite}/tables/probing_{name}.csv",
-        "results/{suite}/tables/probing_{name}.md",
-    log:
-        "results/logs/{suite}/tabulate_probing_{name}.log",
-    wildcard_constraints:
-        name=r"[\w.-]+",
-    params:
-        made_by=lambda w: PLANS[w.suite].tabulate_probing(w.name).fingerprint,
-    shell:
-        "python -m rsae tabulate-probing --suite {wildcards.suite} --name {wildcards.name} > {log} 2>&1"
-
-
-rule tabulate_pareto:
-    input:
-        lambda w: PLANS[w.suite].tabulate_pareto().inputs,
-    output:
-        [f"results/{{suite}}/tables/{name}" for name in PARETO],
-    log:
-        "results/logs/{suite}/tabulate_pareto.log",
-    params:
-        made_by=lambda w: PLANS[w.suite].tabulate_pareto().fingerprint,
-    shell:
-        "python -m rsae tabulate-pareto --suite {wildcards.suite} > {log} 2>&1"
-
-
 rule anatomy:
     input:
-        lambda w: PLANS[w.suite].anatomy(w.host, w.teacher).inputs,
+        inputs("anatomy"),
     output:
-        "results/{suite}/{host}/{teacher}/anatomy.parquet",
+        AT.sums(*PAIR, "anatomy"),
     log:
-        "results/logs/{suite}/{host}/anatomy/{teacher}.log",
+        AT.log("{host}", "anatomy", "{teacher}"),
     benchmark:
-        "results/benchmarks/{suite}/anatomy/{host}/{teacher}.tsv"
+        AT.benchmark("anatomy", *PAIR)
     resources:
-        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
-        runtime=lambda w, attempt: attempt * LONG,
+        mem_mb=memory,
+        runtime=long,
     params:
-        made_by=lambda w: PLANS[w.suite].anatomy(w.host, w.teacher).fingerprint,
+        made_by=made_by("anatomy"),
+    message:
+        "anatomy of the codes of every arm of {wildcards.host}/{wildcards.teacher}"
     shell:
         "python -m rsae anatomy --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
 
 
-rule tabulate_anatomy:
+rule examine:
     input:
-        lambda w: PLANS[w.suite].tabulate_anatomy().inputs,
+        inputs("examine"),
     output:
-        [f"results/{{suite}}/tables/{name}" for name in EXTRA_TABLES["anatomy"]],
+        AT.features_file(*PAIR),
     log:
-        "results/logs/{suite}/tabulate_anatomy.log",
+        AT.log("{host}", "examine", "{teacher}"),
+    resources:
+        mem_mb=memory,
+        runtime=long,
     params:
-        made_by=lambda w: PLANS[w.suite].tabulate_anatomy().fingerprint,
+        made_by=made_by("examine"),
+    message:
+        "a look at the features of {wildcards.host}/{wildcards.teacher}"
     shell:
-        "python -m rsae tabulate-anatomy --suite {wildcards.suite} > {log} 2>&1"
-
-
-rule tabulate_convergence:
-    input:
-        lambda w: PLANS[w.suite].tabulate_convergence().inputs,
-    output:
-        [f"results/{{suite}}/tables/{name}" for name in EXTRA_TABLES["convergence"]],
-    log:
-        "results/logs/{suite}/tabulate_convergence.log",
-    params:
-        made_by=lambda w: PLANS[w.suite].tabulate_convergence().fingerprint,
-    shell:
-        "python -m rsae tabulate-convergence --suite {wildcards.suite} > {log} 2>&1"
-
-
-rule tables:
-    input:
-        lambda w: PLANS[w.suite]
-        .tabulate(lambda: checkpoints.preflight.get(suite=w.suite))
-        .inputs,
-    output:
-        [f"results/{{suite}}/tables/{name}" for name in (*TABLES, DIGESTS)],
-    log:
-        "results/logs/{suite}/tables.log",
-    benchmark:
-        "results/benchmarks/{suite}/tables.tsv"
-    params:
-        made_by=lambda w: PLANS[w.suite].tabulate().fingerprint,
-    shell:
-        "python -m rsae tables --suite {wildcards.suite} > {log} 2>&1"
-
-
-rule compare_reported:
-    input:
-        lambda w: PLANS[w.suite].compare_reported().inputs,
-    output:
-        "results/{suite}/tables/reported.md",
-    log:
-        "results/logs/{suite}/compare_reported.log",
-    params:
-        made_by=lambda w: PLANS[w.suite].compare_reported().fingerprint,
-    shell:
-        "python -m rsae compare-reported --suite {wildcards.suite} > {log} 2>&1"
-
-
-rule run_card:
-    input:
-        lambda w: PLANS[w.suite].run_card().inputs,
-    output:
-        "results/{suite}/run-card.json",
-    log:
-        "results/logs/{suite}/run_card.log",
-    params:
-        made_by=lambda w: PLANS[w.suite].run_card().fingerprint,
-    shell:
-        "python -m rsae run-card --suite {wildcards.suite} > {log} 2>&1"
+        "python -m rsae examine --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"

@@ -7,9 +7,11 @@ rule gates:
     output:
         studies.gate_files(),
     log:
-        "results/logs/gates/atlas.log",
+        LOGS / "gates/atlas.log",
     params:
         made_by=studies.gates().fingerprint,
+    message:
+        "the atlas of gate fits"
     shell:
         "python -m rsae gates > {log} 2>&1"
 
@@ -18,8 +20,10 @@ rule theory:
     output:
         studies.theory_files(),
     log:
-        "results/logs/theory.log",
+        LOGS / "theory.log",
     params:
         made_by=studies.theory().fingerprint,
+    message:
+        "the theorems against measured sizes and errors"
     shell:
         "python -m rsae theory > {log} 2>&1"

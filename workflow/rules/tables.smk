@@ -1,46 +1,155 @@
-# One page per suite, from its tables and from a look at the features of every pair. Figures and tables also
-# go into Snakemake's own `--report FILE.html`.
+# Over all pairs of a suite: tables, run card, page. Figures and tables also go into Snakemake's own
+# `--report FILE.html`.
 
 
-rule examine:
+rule tables:
     input:
-        lambda w: PLANS[w.suite].examine(w.host, w.teacher).inputs,
+        inputs_of_runnable("tabulate"),
     output:
-        "results/{suite}/{host}/{teacher}/features.json",
+        [AT.table(name) for name in (*TABLES, DIGESTS)],
     log:
-        "results/logs/{suite}/{host}/examine/{teacher}.log",
-    resources:
-        mem_mb=lambda w, attempt: attempt * PLANS[w.suite].memory_mb(w.host),
-        runtime=lambda w, attempt: attempt * LONG,
+        AT.log("tables"),
+    benchmark:
+        AT.benchmark("tables")
     params:
-        made_by=lambda w: PLANS[w.suite].examine(w.host, w.teacher).fingerprint,
+        made_by=made_by("tabulate"),
+    message:
+        "tables of {wildcards.suite}"
     shell:
-        "python -m rsae examine --host {wildcards.host} --teacher {wildcards.teacher} > {log} 2>&1"
+        "python -m rsae tables --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule tabulate_probing:
+    input:
+        inputs("tabulate_probing"),
+    output:
+        [AT.table(name) for name in EXTRA_TABLES["probing"]],
+    log:
+        AT.log("tabulate_probing"),
+    params:
+        made_by=made_by("tabulate_probing"),
+    message:
+        "table of the probes of {wildcards.suite}"
+    shell:
+        "python -m rsae tabulate-probing --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule tabulate_probing_text:
+    input:
+        inputs("tabulate_probing"),
+    output:
+        AT.table("probing_{name}.csv"),
+        AT.table("probing_{name}.md"),
+    log:
+        AT.log("tabulate_probing_{name}"),
+    wildcard_constraints:
+        name=r"[\w.-]+",
+    params:
+        made_by=made_by("tabulate_probing"),
+    message:
+        "table of the probes of {wildcards.suite} on {wildcards.name}"
+    shell:
+        "python -m rsae tabulate-probing --suite {wildcards.suite} --name {wildcards.name} > {log} 2>&1"
+
+
+rule tabulate_pareto:
+    input:
+        inputs("tabulate_pareto"),
+    output:
+        [AT.table(name) for name in PARETO],
+    log:
+        AT.log("tabulate_pareto"),
+    params:
+        made_by=made_by("tabulate_pareto"),
+    message:
+        "fronts of error against l0 of {wildcards.suite}"
+    shell:
+        "python -m rsae tabulate-pareto --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule tabulate_anatomy:
+    input:
+        inputs("tabulate_anatomy"),
+    output:
+        [AT.table(name) for name in EXTRA_TABLES["anatomy"]],
+    log:
+        AT.log("tabulate_anatomy"),
+    params:
+        made_by=made_by("tabulate_anatomy"),
+    message:
+        "table of the anatomy of {wildcards.suite}"
+    shell:
+        "python -m rsae tabulate-anatomy --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule tabulate_convergence:
+    input:
+        inputs("tabulate_convergence"),
+    output:
+        [AT.table(name) for name in EXTRA_TABLES["convergence"]],
+    log:
+        AT.log("tabulate_convergence"),
+    params:
+        made_by=made_by("tabulate_convergence"),
+    message:
+        "whether the teachers of {wildcards.suite} had converged"
+    shell:
+        "python -m rsae tabulate-convergence --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule compare_reported:
+    input:
+        inputs("compare_reported"),
+    output:
+        AT.table("reported.md"),
+    log:
+        AT.log("compare_reported"),
+    params:
+        made_by=made_by("compare_reported"),
+    message:
+        "{wildcards.suite} beside the numbers that the paper reports"
+    shell:
+        "python -m rsae compare-reported --suite {wildcards.suite} > {log} 2>&1"
+
+
+rule run_card:
+    input:
+        inputs("run_card"),
+    output:
+        AT.run_card_file(),
+    log:
+        AT.log("run_card"),
+    params:
+        made_by=made_by("run_card"),
+    message:
+        "run card of {wildcards.suite}: commit, versions, time, memory"
+    shell:
+        "python -m rsae run-card --suite {wildcards.suite} > {log} 2>&1"
 
 
 rule report_page:
     input:
-        lambda w: PLANS[w.suite]
-        .report(lambda: checkpoints.preflight.get(suite=w.suite))
-        .inputs,
+        inputs_of_runnable("report"),
     output:
-        page="results/{suite}/report.html",
+        page=AT.page(),
         figures=report(
-            directory("results/{suite}/figures"),
+            directory(AT.root / "figures"),
             patterns=["{figure}.svg"],
             caption="../report/figure.rst",
             category="Figures",
         ),
         exports=report(
-            directory("results/{suite}/exports"),
+            directory(AT.root / "exports"),
             patterns=["{table}.csv"],
             caption="../report/table.rst",
             category="Tables",
         ),
     log:
-        "results/logs/{suite}/report.log",
+        AT.log("report"),
     params:
-        made_by=lambda w: PLANS[w.suite].report().fingerprint,
+        made_by=made_by("report"),
+    message:
+        "page of {wildcards.suite}: {output.page}"
     shell:
         "python -m rsae report --suite {wildcards.suite} > {log} 2>&1"
 
@@ -48,13 +157,13 @@ rule report_page:
 # `snakemake report`: the embedded suite's page; `snakemake report-quick`: any suite's.
 rule report:
     input:
-        f"{PLANS['embedded'].root}/report.html",
+        PLANS["embedded"].page(),
 
 
-for _name, _plan in PLANS.items():
+for _plan in PLANS.values():
 
     rule:
         name:
-            f"report-{_name}"
+            f"report-{_plan.name}"
         input:
-            f"{_plan.root}/report.html",
+            _plan.page(),

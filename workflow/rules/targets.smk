@@ -24,7 +24,9 @@ rule check:
         PLANS["embedded"].targets(),
         PLANS["embedded"].expected_file(),
     log:
-        "results/logs/embedded/check.log",
+        PLANS["embedded"].log("check"),
+    message:
+        "the embedded suite's numbers against those that are expected"
     shell:
         "python -m rsae check --suite embedded 2>&1 | tee {log}"
 
@@ -39,8 +41,10 @@ for _name, _plan in PLANS.items():
             input:
                 _plan.targets(),
             log:
-                f"results/logs/{_name}/check_reported.log",
+                _plan.log("check_reported"),
             params:
                 suite=_name,
+            message:
+                "{params.suite} against the numbers that the paper reports"
             shell:
                 "python -m rsae check-reported --suite {params.suite} 2>&1 | tee {log}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rsae.data.activations import shards
+from rsae.data.activations import shard_writer, shards
 from rsae.data.activations.host import Host, Site, activations
 from rsae.data.text import tokens
 from rsae.runtime.checkpoint import until_done
@@ -37,7 +37,7 @@ def run(
     model, what = Host(host, *at[0]), f"harvest {out[0].name}"
     names = {row.document: row.name for row in source.rows}
     targets = [
-        shards.Target(folder, site["hook"], {"host": host.name, **site})
+        shard_writer.Target(folder, site["hook"], {"host": host.name, **site})
         for folder, site in zip(out, sites, strict=True)
     ]
     form = {"n_shards": n_shards, "dtype": dtype}
@@ -58,10 +58,10 @@ def run(
             within = 0
 
     with until_done(checkpoints):
-        unfinished = shards.Unfinished(checkpoints / "shards", key, len(targets))
+        unfinished = shard_writer.Unfinished(checkpoints / "shards", key, len(targets))
         if unfinished.shards:
             print(f"{what}: continues after shard {len(unfinished.shards)} of {n_shards}", flush=True)
-        shards.write_all(
+        shard_writer.write_all(
             targets,
             blocks(unfinished.n_tok),
             n_tok=source.n_tok,

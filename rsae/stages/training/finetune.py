@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from rsae.arms import arms
-from rsae.config.types import Kind
+from rsae.arms import arms as declared
+from rsae.config.types import By, Kind
 from rsae.data.activations.shards import Shards
 from rsae.runtime.checkpoint import Checkpoint, until_done
 from rsae.runtime.device import set_up_torch
@@ -16,21 +16,16 @@ from rsae.runtime.files import digest, read_sealed, sealed, write_json
 from rsae.sae.model import load
 from rsae.stages.made_from import trained_from
 from rsae.training.finetune import Settings, finetune, read_once
-from rsae.training.parallel import Alone, By, Follower, joined
+from rsae.training.parallel import Alone, Follower, joined
 from rsae.training.threshold import Threshold
 
 SHARED = ("teacher", "activations", "threshold")  # folders that the arms of a pair have in common
 
 
-def run(by: By = "token", **arm: Any) -> None:
-    """Train one arm; see :func:`run_all`."""
-    run_all([arm], by)
-
-
-def run_all(wanted: Sequence[Mapping[str, Any]], by: By = "token") -> None:
+def run(arms: Mapping[str, Mapping[str, Any]], *, settings: Mapping[str, Mapping[str, Any]], by: By = "token") -> None:
     """Train arms of one pair from one reading of its activations.
 
-    Each of ``wanted`` holds the folders in :data:`SHARED` and what :func:`_train` takes.
+    ``arms`` and ``settings`` hold, by arm, the folders in :data:`SHARED` and what :func:`_train` takes.
 
     Killed, the same call continues from what it left in the arms' folders of checkpoints. Started by torchrun, the
     processes divide each batch, or the SAE, as ``by`` says; the first of them writes.
@@ -39,6 +34,7 @@ def run_all(wanted: Sequence[Mapping[str, Any]], by: By = "token") -> None:
         ValueError: the activations are of another width than the teacher.
     """
     set_up_torch()
+    wanted = [{**paths, **settings[arm]} for arm, paths in arms.items()]
     pair = _Pair(**{name: wanted[0][name] for name in (*SHARED, "pool_gib", "batch")})
     with joined(by) as group, ExitStack() as stack:
         # until every arm and seed is written, a kill makes Snakemake delete those that were
@@ -85,7 +81,7 @@ def _train(
     if tuning is not None:
         chosen = read_sealed(tuning)["chosen"]
         budget |= {name: chosen[name] for name in takes}
-    settings, spec, shards = Settings(**budget), arms(kind)[definition], pair.shards
+    settings, spec, shards = Settings(**budget), declared(kind)[definition], pair.shards
     made_from = {"settings": settings._asdict(), **trained_from(__name__, spec, pair.shards.folder, start)}
     for seed, out in outs.items():
         sae = load(start)
