@@ -19,7 +19,7 @@ from rsae.plan import (
     load_families_plan,
     load_more_teachers_plan,
     load_plans,
-    stage_digest,
+    module_digest,
     studies,
     tell_commands,
 )

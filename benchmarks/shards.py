@@ -15,8 +15,8 @@ from sae_lens.training.activations_store import ActivationsStore
 
 from benchmarks.timing import Goal, alternate, row
 from rsae.data.activations.batches import batches
-from rsae.data.activations.shard_writer import ROW_GROUP, write
-from rsae.data.activations.shards import Block, Shards
+from rsae.data.activations.shard_writer import write
+from rsae.data.activations.shards import ROW_GROUP, Block, Shards
 
 N_TOK, D_IN, CTX, N_SHARDS, BATCH = 100_000, 768, 128, 4, 4096  # 154 MB in fp16
 HOOK = "blocks.8.hook_resid_pre"

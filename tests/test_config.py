@@ -39,11 +39,7 @@ def teacher(raw):
         (lambda r: host(r)["tokens"].pop("test"), "exactly the splits"),
         (lambda r: host(r).update(max_rows_per_document={"tset": 1}), "did you mean 'test'"),
         (lambda r: teacher(r).update(kind="gated"), "gated"),
-        (lambda r: teacher(r).update(arms=["teacher", "rsea"]), "did you mean 'rsae'"),
-        (lambda r: teacher(r).update(arms=["teacher", "rsae"]), "starts from 'rsae_init'"),
         (lambda r: teacher(r).update(arms=["rsae_init"]), "must contain 'teacher'"),
-        (lambda r: teacher(r).update(variants={"rsae": {"arm": "rsae"}}), "the variant 'rsae' has the name of an arm"),
-        (lambda r: teacher(r).update(arms=["teacher", "x"], variants={"x": {"arm": "rsea"}}), "did you mean 'rsae'"),
         (lambda r: teacher(r).update(grids={"rsea": GRID}), "`grids` names 'rsea'"),
         (lambda r: teacher(r).update(grids={"rsae": GRID}), "add 'teacher_ft' to it"),
         (lambda r: teacher(r).update(grids={"rsae": GRID, "teacher_ft": GRID | {"lr": [1]}}), "equally many settings"),
@@ -65,6 +61,23 @@ def test_mistakes_are_named_with_file_and_key(tmp_path, change, says):
         load(path, Suite)
     assert says in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: teacher(r).update(arms=["teacher", "rsea"]), "did you mean 'rsae'"),
+        (lambda r: teacher(r).update(arms=["teacher", "rsae"]), "starts from 'rsae_init'"),
+        (lambda r: teacher(r).update(variants={"rsae": {"arm": "rsae"}}), "the variant 'rsae' has the name of an arm"),
+        (lambda r: teacher(r).update(arms=["teacher", "x"], variants={"x": {"arm": "rsea"}}), "did you mean 'rsae'"),
+    ],
+)
+def test_mistakes_in_arms_are_named_with_file_and_teacher(tmp_path, change, says):
+    content = load(suite(tmp_path, change), Suite)
+    with pytest.raises(ValueError) as caught:
+        Plan("mine", content)
+    assert says in str(caught.value)
+    assert "config/suites/mine.yaml: `hosts.gpt2-docs-quick.teachers.relu`: " in str(caught.value)
 
 
 def test_what_is_not_yaml_or_not_there_is_named(tmp_path):
@@ -125,14 +138,14 @@ def test_adding_a_teacher_changes_no_other_cells_settings(tmp_path):
     one = Plan("mine", load(suite(tmp_path, lambda r: None), Suite))
     two = Plan("mine", load(suite(tmp_path, lambda r: host(r)["teachers"].update(more=teacher(r))), Suite))
     h = "gpt2-docs-quick"
-    relu, topk = (one.finetune(h, t, "rsae").settings for t in ("relu", "topk"))
-    assert relu == two.finetune(h, "relu", "rsae").settings
+    relu, topk = (one.training_of(h, t, "rsae").settings for t in ("relu", "topk"))
+    assert relu == two.training_of(h, "relu", "rsae").settings
     assert relu["order_seeds"] != topk["order_seeds"]
 
 
 def test_arms_of_one_seed_see_the_same_batches(tmp_path):
     plan = Plan("mine", load(suite(tmp_path, lambda r: None), Suite))
-    control, student = (plan.finetune("gpt2-docs-quick", "relu", a).settings for a in ("teacher_ft", "rsae"))
+    control, student = (plan.training_of("gpt2-docs-quick", "relu", a).settings for a in ("teacher_ft", "rsae"))
     differ = {k for k in control if control[k] != student[k]}
     assert differ == {"arm", "definition"}
 
@@ -141,11 +154,11 @@ def test_arms_without_trials_of_their_own_follow_the_control(tmp_path):
     plan = Plan("mine", load(suite(tmp_path, lambda r: teacher(r).update(grids={"teacher_ft": GRID})), Suite))
     h, folder = "gpt2-docs-quick", "results/mine/gpt2-docs-quick"
     for arm in ("teacher_ft", "rsae"):
-        job = plan.finetune(h, "relu", arm)
+        job = plan.training_of(h, "relu", arm)
         assert str(job.arguments["tuning"]) == f"{folder}/relu/teacher_ft/tuning.json"
         assert job.arguments["tuning"] in job.inputs
         assert job.settings["takes"] == (["l1_coefficient", "lr"] if arm == "teacher_ft" else ["lr"])
-    assert plan.finetune(h, "topk", "rsae").arguments["tuning"] is None
+    assert plan.training_of(h, "topk", "rsae").arguments["tuning"] is None
     trial = plan.tune_arm(h, "relu", "teacher_ft")
     assert trial.settings["grid"] == GRID
     assert trial.arguments["out"] not in trial.inputs
@@ -159,7 +172,7 @@ def test_a_variant_is_an_arm_with_settings_of_its_own(tmp_path):
 
     plan = Plan("mine", load(suite(tmp_path, change), Suite))
     rsae, sparse, sparser = (
-        plan.finetune("gpt2-docs-quick", "relu", a).settings for a in ("rsae", "sparse", "sparser")
+        plan.training_of("gpt2-docs-quick", "relu", a).settings for a in ("rsae", "sparse", "sparser")
     )
     assert {k: (rsae[k], sparse[k]) for k in rsae if rsae[k] != sparse[k]} == {
         "arm": ("rsae", "sparse"), "l1_coefficient": (1.42, 3.0),

@@ -14,10 +14,10 @@ import rsae.saelens  # noqa: F401 (registers the architecture)
 from rsae import standalone
 from rsae.data.activations.host import Host, load_model
 from rsae.data.text.tokenizer import load_tokenizer
+from rsae.rational.record import fitted
 from rsae.sae import loading
 from rsae.sae.gates.rational import Rational
 from rsae.sae.support import mean_l0, settle
-from rsae.stages.training.fit_gate import run as fit_gate
 from rsae.training.start.rational_copy import rational_copy
 from rsae.training.start.refined import pruned, with_rho
 
@@ -60,7 +60,7 @@ def upgraded(request, activations, tmp_path_factory):
     x = activations[:, 1:].reshape(-1, 128)
     if request.param.startswith("rational"):
         teacher = loading.load("assets/embedded/teachers/relu", "relu", 128)
-        sae, _ = rational_copy(teacher, [x], fit_gate(target="relu", degree=(3, 2)), False, False)
+        sae, _ = rational_copy(teacher, [x], fitted(target="relu", degree=(3, 2)), False, False)
         assert isinstance(sae.gate, Rational)
         settle(sae, [x], mean_l0(teacher, [x]))
     elif request.param.startswith("pruned"):

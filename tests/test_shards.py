@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(tmp_path, dtype):
 
 
 def test_row_groups_are_read_in_any_order_into_memory_that_is_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(shard_writer, "ROW_GROUP", 64)
+    monkeypatch.setattr(shards, "ROW_GROUP", 64)
     write(tmp_path / "a", blocks())
     read = Shards(tmp_path / "a")
     whole, starts = read.load().x, np.cumsum([0, *read.groups])
@@ -79,7 +79,7 @@ def test_bytes_do_not_depend_on_how_the_rows_came(tmp_path):
 
 
 def test_no_more_than_two_row_groups_are_held_while_a_shard_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(shard_writer, "ROW_GROUP", 64)
+    monkeypatch.setattr(shards, "ROW_GROUP", 64)
     alive: list[weakref.ref] = []
     most = 0
 

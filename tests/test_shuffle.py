@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rsae.data.activations import batches as shuffling
-from rsae.data.activations import shard_writer
+from rsae.data.activations import shards as shards_module
 from rsae.data.activations.batches import batches, resident
 from rsae.data.activations.shard_writer import write
 from rsae.data.activations.shards import Block, Shards
@@ -18,7 +18,7 @@ N, D_IN, BATCH, GROUP = 4000, 2, 50, 64  # of 64 rows in the test, so that a sma
 @pytest.fixture
 def shards(tmp_path, monkeypatch):
     """Row i reads (i mod 2048, i div 2048): its own number, exact in fp16."""
-    monkeypatch.setattr(shard_writer, "ROW_GROUP", GROUP)
+    monkeypatch.setattr(shards_module, "ROW_GROUP", GROUP)
     i = np.arange(N)
     x = np.stack([i % 2048, i // 2048], 1).astype(np.float32)
     block = Block((i // 40).astype(np.int32), (i % 40).astype(np.int32), x)

@@ -21,10 +21,10 @@ from rsae.data.text.tokenizer import load_tokenizer
 from rsae.data.text.tokens import Row, TokenRows
 from rsae.evaluate.downstream import Replacement, ablations, downstream_sums
 from rsae.evaluate.reconstruction import reconstruction_sums
+from rsae.rational.record import fitted
 from rsae.sae import loading
 from rsae.sae.model import SAE
 from rsae.sae.support import mean_l0, settle
-from rsae.stages.training.fit_gate import run as fit_gate
 from rsae.training.start.rational_copy import rational_copy
 from rsae.training.start.refined import with_rho
 
@@ -111,7 +111,7 @@ def judged(sae: SAE, peer: Any, ids: Tensor, bos: bool, host: Host) -> tuple[dic
 def contestants(x: Tensor) -> dict[str, tuple[SAE, Any]]:
     """Teachers as sae_lens loads them, and two upgrades of them as sae_lens gets them."""
     loaded = {kind: loading.load(f"{TEACHERS}/{kind}", kind, 128) for kind in ("relu", "topk")}
-    rational, _ = rational_copy(loaded["relu"], [x], fit_gate(target="relu", degree=(9, 8)), False, False)
+    rational, _ = rational_copy(loaded["relu"], [x], fitted(target="relu", degree=(9, 8)), False, False)
     settle(rational, [x], mean_l0(loaded["relu"], [x]))
     upgraded = {"relu, rational gate (9, 8)": rational, "topk, resolvent": with_rho(loaded["topk"], 0.1)}
     found = {kind: (sae, SaeLensSAE.load_from_disk(f"{TEACHERS}/{kind}")) for kind, sae in loaded.items()}

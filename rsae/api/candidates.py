@@ -11,11 +11,11 @@ from torch import Tensor
 from rsae.api import verdict
 from rsae.api.inputs import Split
 from rsae.arms import Arm, Inputs
+from rsae.rational.record import fitted
 from rsae.report.stats.metrics import RECONSTRUCTION
 from rsae.runtime.device import device, named
 from rsae.sae.model import SAE
 from rsae.sae.support import mean_l0, settle
-from rsae.stages.training.fit_gate import run as fit_gate
 from rsae.stages.training.tune_arm import RULE, choose
 from rsae.training.finetune import Settings, finetune
 
@@ -80,7 +80,7 @@ def untuned(arm: Arm, teacher: SAE, splits: Mapping[str, Split]) -> tuple[SAE, d
     fit = None
     if arm.design is not None:
         jump: dict[str, Any] = JUMP if arm.design.target == "jumprelu" else {}
-        fit = fit_gate(target=arm.design.target, degree=arm.design.degree, **jump)
+        fit = fitted(target=arm.design.target, degree=arm.design.degree, **jump)
     return arm.build(teacher, Inputs(list(splits["calibration"].chunks), fit, False))
 
 

@@ -10,7 +10,7 @@ import typer
 from rsae.cli.options import EMBEDDED, GATES, HUB, PEOPLE, RESULTS, Results, SuiteName, plan_named, require
 from rsae.config.load import load
 from rsae.config.types import Kind
-from rsae.plan import load_plans
+from rsae.plan import load_assets_plan, load_plans
 
 app = typer.Typer()
 others = typer.Typer()  # commands that stand with the stages of their kind
@@ -176,10 +176,10 @@ def fit_gate(
     json_: Annotated[str, typer.Option("--json", help="File for the record; - prints it.")] = "-",
 ) -> None:
     """Minimax fit of a gate by a rational function."""
+    from rsae.rational.record import fitted
     from rsae.runtime.files import sealed, write_json
-    from rsae.stages.training.fit_gate import run
 
-    record = run(target=target, degree=degree, theta=theta, delta=delta, grid=grid)
+    record = fitted(target=target, degree=degree, theta=theta, delta=delta, grid=grid)
     if json_ == "-":
         print(json.dumps(record, indent=2))
     else:
@@ -200,5 +200,5 @@ def promote_assets(results: Results = RESULTS) -> None:
     """Copy a finished training of host and teachers over assets/embedded."""
     from rsae.training.assets.promote import promote
 
-    plan = load_assetsplan_named(results)
+    plan = load_assets_plan(results)
     promote(plan.files(), plan.root, Path("assets/embedded"))

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rsae.arms import arms
 from rsae.config.sources import Site, Size, Source, TeacherSource, Text
 from rsae.config.types import EVALUATED, Kind, Name, Objective, Positive, Precision, Rate, Share, Strict, near
 
@@ -49,8 +48,7 @@ class Teacher(TeacherSource):
         return self.variants[name].arm if name in self.variants else name
 
     @model_validator(mode="after")
-    def _known_arms(self) -> "Teacher":
-        known = arms(self.kind)
+    def _listed_arms(self) -> "Teacher":
         sizes = {name: len(g.l1_coefficient) * len(g.lr) for name, g in self.grids.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"`grids` must give every arm equally many settings, got {sizes}")
@@ -59,16 +57,6 @@ class Teacher(TeacherSource):
                 raise ValueError(f"`grids` names {name!r}, which is not among `arms`{near(name, self.arms)}")
         if self.grids and "teacher_ft" in self.arms and "teacher_ft" not in self.grids:
             raise ValueError("`grids` tunes arms and not their control; add 'teacher_ft' to it, or leave `grids` out")
-        for name in self.variants:
-            if name in known:
-                raise ValueError(f"the variant {name!r} has the name of an arm; call it something else")
-        for name in self.arms:
-            definition = self.definition(name)
-            if definition not in known:
-                raise ValueError(f"unknown arm {definition!r} for a {self.kind} teacher{near(definition, known)}")
-            start = known[definition].start
-            if start is not None and start not in self.arms:
-                raise ValueError(f"arm {name!r} starts from {start!r}; add it to `arms`")
         if "teacher" not in self.arms:
             raise ValueError("`arms` must contain 'teacher': the others are compared with it")
         return self

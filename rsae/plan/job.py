@@ -47,9 +47,9 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
 
 
-def stage_digest(stage: str) -> str:
-    """Fingerprint of a stage whose settings stand in its file name."""
-    return f"code={code_digest(f'rsae.stages.{stage}')} lock={lock_digest()}"
+def module_digest(module: str) -> str:
+    """Fingerprint of what a module makes from settings that stand in a file's name."""
+    return f"code={code_digest(module)} lock={lock_digest()}"
 
 
 def pick(what: str, name: str, known: Mapping[str, Any], where: str = "this suite") -> Any:

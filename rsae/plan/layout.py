@@ -10,6 +10,7 @@ from rsae.arms import Arm, Design, arms
 from rsae.config.layouts import LAYOUTS, detect, host_files
 from rsae.config.sources import Site
 from rsae.config.suite import Host, Suite, Teacher
+from rsae.config.types import near
 from rsae.data.hub.lockfile import Lock
 from rsae.plan.job import CONFIG, Opened, pick
 from rsae.plan.paths import HOST_FILES, RESULTS, Paths, fit_path
@@ -31,6 +32,10 @@ class Layout(Paths):
         super().__init__(name, results)
         self.suite, self.kept = suite, kept or results
         self.lock = Lock.read(CONFIG / f"{suite.smoke_of or name}.lock.yaml")
+        for h, host in suite.hosts.items():
+            for t, entry in host.teachers.items():
+                if (wrong := _wrong_arms(entry)) is not None:
+                    raise ValueError(f"{CONFIG}/suites/{name}.yaml: `hosts.{h}.teachers.{t}`: {wrong}")
 
     def host(self, host: str) -> Host:
         """The host's configuration."""
@@ -175,3 +180,19 @@ class Layout(Paths):
         """The splits of a host that its tables need: ``tuning`` only where arms are tuned for themselves."""
         tuned = any(teacher.grids for teacher in self.host(host).teachers.values())
         return [s for s in self.host(host).tokens if tuned or s != "tuning"]
+
+
+def _wrong_arms(entry: Teacher) -> str | None:
+    """What is wrong with the arms that a teacher's configuration lists, by those that are declared."""
+    known = arms(entry.kind)
+    for name in entry.variants:
+        if name in known:
+            return f"the variant {name!r} has the name of an arm; call it something else"
+    for name in entry.arms:
+        definition = entry.definition(name)
+        if definition not in known:
+            return f"unknown arm {definition!r} for a {entry.kind} teacher{near(definition, known)}"
+        start = known[definition].start
+        if start is not None and start not in entry.arms:
+            return f"arm {name!r} starts from {start!r}; add it to `arms`"
+    return None

@@ -87,7 +87,7 @@ def finetune(
     with checkpoint.watching() if checkpoint else nullcontext(), training(settings.precision):
         if checkpoint and (state := checkpoint.load()):
             run.restore(state)
-        pool, where = settings.pool_gib * GIB, sae.W_enc.device
+        pool, where = settings.pool_gib * resources.GIB, sae.W_enc.device
         stream = batches.batches(data, settings.batch, seed, run.step, pool, where)
         for _ in progress(range(run.step, settings.steps), settings.steps - run.step, what):
             run.advance(next(stream))

@@ -8,11 +8,11 @@ import torch
 
 from rsae.arms import Inputs, arms
 from rsae.config.types import KINDS
+from rsae.rational.record import fitted
 from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
-from rsae.stages.training.fit_gate import run as fit_gate
 from rsae.training import objectives
 from rsae.training.finetune import Settings, finetune
 
@@ -25,7 +25,7 @@ D_SAE = 32
 def fits():
     jump = {"theta": 0.1, "delta": 0.02}
     return {
-        (target, degree): json.loads(json.dumps(fit_gate(target=target, degree=degree, **keys)))
+        (target, degree): json.loads(json.dumps(fitted(target=target, degree=degree, **keys)))
         for target, degree, keys in [("relu", (3, 2), {}), ("relu", (9, 8), {}), ("jumprelu", (9, 8), jump)]
     }
 

@@ -22,7 +22,7 @@ for _name, _design in GATE_DESIGNS.items():
             target="jumprelu|topk",
         params:
             options=" ".join(f"--{word} {value}" for word, value in _design.items()),
-            made_by=stage_digest("training.fit_gate"),
+            made_by=module_digest("rsae.rational.record"),
         message:
             "fit {output}"
         shell:

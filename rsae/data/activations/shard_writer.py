@@ -11,10 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rsae.data.activations.shards import ACTIVATION, DOCUMENT, DTYPES, POSITION, VERSION, Block
+from rsae.data.activations.shards import ACTIVATION, DOCUMENT, DTYPES, POSITION, ROW_GROUP, VERSION, Block, group_rows
 from rsae.runtime.files import canonical, read_sealed, replacing, sealed, sha256, write_json
 
-ROW_GROUP = 8192
 PAGE = 1 << 30  # bytes, at most: more than a row group has
 
 
@@ -134,9 +133,9 @@ def write_all(
         temporary = [stack.enter_context(replacing(target.folder)) for target in targets]
         work = unfinished or stack.enter_context(_passing(temporary[0], len(targets)))
         missing = shard_rows[len(work.shards) :]
-        groups = _recut(_checked(blocks, dtype, documents, hooks), [n for rows in missing for n in _group_rows(rows)])
+        groups = _recut(_checked(blocks, dtype, documents, hooks), [n for rows in missing for n in group_rows(rows)])
         for rows in missing:
-            work.write(itertools.islice(groups, len(_group_rows(rows))), rows, dtype, hooks)
+            work.write(itertools.islice(groups, len(group_rows(rows))), rows, dtype, hooks)
         next(groups, None)  # says so if rows are left
         for i, (target, folder) in enumerate(zip(targets, work.folders, strict=True)):
             manifest = {
@@ -183,11 +182,6 @@ def _checked(blocks: Iterable[Block], dtype: str, documents: list[str], hooks: S
                 )
             raise ValueError(f"activation {value} at {where} is not finite; the host is broken there")
         yield block
-
-
-def _group_rows(rows: int) -> list[int]:
-    """Rows of each row group of a shard."""
-    return [min(ROW_GROUP, rows - start) for start in range(0, rows, ROW_GROUP)]
 
 
 def _recut(blocks: Iterable[Block], sizes: Sequence[int]) -> Iterator[Block]:

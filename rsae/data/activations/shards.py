@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from rsae.runtime.files import read_sealed, reading, sha256
 
+ROW_GROUP = 8192
 HEADER = 128  # bytes in front of a page, at most
 VERSION = 3
 REDO = "delete the folder and run harvest again"
@@ -29,6 +30,11 @@ class Block(NamedTuple):
     document: np.ndarray  # int32 [n]
     position: np.ndarray  # int32 [n]
     x: np.ndarray  # float16 or float32 [n, d_in]
+
+
+def group_rows(rows: int) -> list[int]:
+    """Rows of each row group of a shard."""
+    return [min(ROW_GROUP, rows - start) for start in range(0, rows, ROW_GROUP)]
 
 
 class Shards:
@@ -60,7 +66,7 @@ class Shards:
         self._places = [
             (shard, group, size)
             for shard, (_, rows, _) in enumerate(self._entries)
-            for group, size in enumerate(_group_rows(rows))
+            for group, size in enumerate(group_rows(rows))
         ]
 
     @property

@@ -7,7 +7,7 @@ from rsae.rational.conversion import convert
 from rsae.rational.minimax import minimax
 
 
-def run(
+def fitted(
     *,
     target: str,
     degree: tuple[int, int],
