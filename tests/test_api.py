@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import rsae
 from rsae.api import model_card
-from rsae.api.from_text import read
+from rsae.api.from_text import documents
 from rsae.api.inputs import split
 from rsae.cli import app
 from rsae.data.text.tokenizer import load_tokenizer
@@ -227,8 +227,8 @@ def test_the_same_from_the_shell(tmp_path):
     assert f"Chosen: {about['arm']} (" in done.output
     assert "delta_ce" in done.output
     assert "l0" not in about  # the teacher's l0 is no claim of the upgraded SAE
-    with pytest.raises(ValueError, match="cannot be read"):
-        read(tmp_path / "none.txt")
+    with pytest.raises(ValueError, match="no file"):
+        documents(str(tmp_path / "none.txt"), 10)
 
 
 @pytest.mark.parametrize(

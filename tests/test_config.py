@@ -159,7 +159,7 @@ def test_arms_without_trials_of_their_own_follow_the_control(tmp_path):
         assert job.arguments["tuning"] in job.inputs
         assert job.settings["takes"] == (["l1_coefficient", "lr"] if arm == "teacher_ft" else ["lr"])
     assert plan.training_of(h, "topk", "rsae").arguments["tuning"] is None
-    trial = plan.tune_arm(h, "relu", "teacher_ft")
+    trial = plan.tune(h, "relu", "teacher_ft")
     assert trial.settings["grid"] == GRID
     assert trial.arguments["out"] not in trial.inputs
 
@@ -310,7 +310,7 @@ def test_nothing_that_makes_or_chooses_an_sae_reads_test_documents():
             jobs = [plan.import_teacher(h, t), plan.verify_teacher(h, t)]
             jobs += [plan.init(h, t, name) for name, arm in arms.items() if arm.build is not None]
             jobs += [plan.finetune(h, t, name) for name, arm in arms.items() if arm.tuned]
-            jobs += [plan.tune_arm(h, t, name) for name in plan.teacher(h, t).grids]
+            jobs += [plan.tune(h, t, name) for name in plan.teacher(h, t).grids]
             jobs += [plan.tune(h, t)] if plan.teacher(h, t).tuning else []
             for job in jobs:
                 given = {*job.inputs, *(v for v in job.arguments.values() if isinstance(v, Path))}

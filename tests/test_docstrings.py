@@ -1,12 +1,34 @@
 import pytest
 
+from collections.abc import Sequence
+from itertools import pairwise
 from rsae.config.sources import Docstrings
-from rsae.data.text.docstrings import SPLITS, documents, modules, overlap, shingles, split_of
+from rsae.data.text.docstrings import documents, modules, shingles
+from rsae.data.text.documents import SPLITS, split_of
 from rsae.plan import TEXT_SPLITS, load_text
 
 TEXT = load_text("docstrings")
 assert isinstance(TEXT, Docstrings)
 SHARES = TEXT.shares
+
+
+def overlap(texts: Sequence[str], others: Sequence[str], width: int = 60) -> float:
+    """Share of the characters of ``texts`` that stand verbatim, in a run of ``width``, in ``others``.
+
+    White space is normalised first, so re-wrapping a copied sentence does not hide it.
+    """
+
+    def flat(text: str) -> str:
+        return " ".join(text.split())
+
+    windows = {o[i : i + width] for o in map(flat, others) for i in range(len(o) - width + 1)}
+    covered = total = 0
+    for text in map(flat, texts):
+        total += len(text)
+        starts = [i for i in range(len(text) - width + 1) if text[i : i + width] in windows]
+        if starts:
+            covered += sum(min(width, b - a) for a, b in pairwise(starts)) + width
+    return covered / total if total else 0.0
 
 
 def test_the_split_of_a_module_depends_on_its_name_alone():

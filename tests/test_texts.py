@@ -11,7 +11,7 @@ import pytest
 
 from rsae.config.sources import HubText
 from rsae.data.text import datasets
-from rsae.data.text.docstrings import Document
+from rsae.data.text.documents import Document
 from tests import hub as local
 
 TEXTS = [f"document number {i} is about the number {i}\nand has two lines" for i in range(40)]

@@ -4,20 +4,17 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from rsae.api import verdict
 from rsae.api.inputs import Split
 from rsae.arms import Arm, Inputs
 from rsae.rational.record import fitted
-from rsae.report.stats.metrics import RECONSTRUCTION
 from rsae.runtime.device import device, named
 from rsae.sae.model import SAE
-from rsae.sae.support import mean_l0, settle
-from rsae.stages.training.tune_arm import RULE, choose
 from rsae.training.finetune import Settings, finetune
+from rsae.training.threshold import Threshold
+from rsae.training.trials import RULES, Trials, choose
 
 JUMP = {"theta": 0.1, "delta": 0.02}  # the design problem of the embedded suite
 
@@ -41,58 +38,48 @@ class Candidate(NamedTuple):
         return f"{self.arm} ({how}): mse {self.figures['mse_sum']:.4g} at l0 {self.figures['l0']:.4g}"
 
 
-class Jury:
-    """The teacher, the splits, and the rule by which tuning documents choose."""
-
-    def __init__(self, teacher: SAE, splits: Mapping[str, Split]) -> None:
-        self.teacher, self.splits = teacher, splits
-        self.l0 = mean_l0(teacher, splits["threshold"].chunks)
-
-    def settled(self, sae: SAE) -> SAE:
-        """With the eps, or the cut, at which it is no denser than the teacher on threshold documents."""
-        settle(sae, self.splits["threshold"].chunks, self.l0)
-        return sae
-
-    def heard(self, arm: str, sae: SAE, made: Mapping[str, Any]) -> Candidate:
-        """``sae``, judged on tuning documents."""
-        split = self.splits["tuning"]
-        sums = verdict.columns(sae, split, split.x.double().mean(0))["hard"]
-        ones = np.ones((1, len(sums["n_tok"])))
-        found = {m: float(RECONSTRUCTION[m].value(sums, ones)[0]) for m in ("mse_sum", "l0")}
-        found["l0_threshold"] = mean_l0(sae, self.splits["threshold"].chunks)
-        return Candidate(arm, sae, found, made)
-
-    def best(self, candidates: Sequence[Candidate]) -> Candidate:
-        """The one that the suites' rule picks."""
-        figures = choose([c.figures for c in candidates], self.l0)
-        return next(c for c in candidates if c.figures is figures)
-
-    def why(self, candidates: Sequence[Candidate]) -> str:
-        """Whom it picks, among whom, by which rule."""
-        best = self.best(candidates)
-        others = "; ".join(str(c) for c in candidates if c is not best)
-        return f"Chosen: {best}. Not chosen: {others or 'nobody else'}. {RULE}"
+def trials_of(teacher: SAE, splits: Mapping[str, Split], seed: int) -> Trials:
+    """Fine-tunes on one split, supports by another, the judgement by a third; all on the device."""
+    at = device()
+    threshold, tuning = ([x.to(at) for x in splits[name].chunks] for name in ("threshold", "tuning"))
+    return Trials(Threshold(copy.deepcopy(teacher).to(at), threshold), splits["finetune"].x.to(at), tuning, seed)
 
 
-def untuned(arm: Arm, teacher: SAE, splits: Mapping[str, Split]) -> tuple[SAE, dict[str, Any]]:
-    """The teacher with another gate or a refinement, calibrated and not trained."""
+def best(candidates: Sequence[Candidate], trials: Trials) -> Candidate:
+    """The one that the suites' rule picks."""
+    figures = choose([c.figures for c in candidates], {"l0_threshold": trials.threshold.l0})
+    return next(c for c in candidates if c.figures is figures)
+
+
+def why(candidates: Sequence[Candidate], trials: Trials) -> str:
+    """Whom it picks, among whom, by which rule."""
+    chosen = best(candidates, trials)
+    others = "; ".join(str(c) for c in candidates if c is not chosen)
+    return f"Chosen: {chosen}. Not chosen: {others or 'nobody else'}. {RULES['own'][0]}"
+
+
+def untuned(arm: Arm, teacher: SAE, splits: Mapping[str, Split], trials: Trials) -> tuple[Candidate, dict[str, Any]]:
+    """The teacher with another gate or a refinement, calibrated and not trained; and facts of it."""
     assert arm.build is not None
     fit = None
     if arm.design is not None:
         jump: dict[str, Any] = JUMP if arm.design.target == "jumprelu" else {}
         fit = fitted(target=arm.design.target, degree=arm.design.degree, **jump)
-    return arm.build(teacher, Inputs(list(splits["calibration"].chunks), fit, False))
+    sae, facts = arm.build(teacher, Inputs(list(splits["calibration"].chunks), fit, False))
+    sae.to(device())
+    trials.threshold.settle(sae)
+    figures = trials.judge(sae)
+    return Candidate(arm.name, sae.cpu(), figures, {}), facts
 
 
-def tuned(arm: Arm, start: SAE, jury: Jury, grid: Sequence[Mapping[str, Any]], seed: int) -> list[Candidate]:
+def tuned(arm: Arm, start: SAE, trials: Trials, grid: Sequence[Mapping[str, Any]]) -> list[Candidate]:
     """One fine-tune per setting."""
-    at = device()
-    data = jury.splits["finetune"].x.to(at)
     found = []
     for setting in grid:
-        sae = copy.deepcopy(start).to(at)
-        outcome = finetune(sae, data, Settings(**setting), seed, f"fine-tune {arm.name}", arm.trains)
-        found.append(jury.heard(arm.name, jury.settled(sae.cpu()), {**setting, "seconds": outcome.seconds}))
+        sae = copy.deepcopy(start).to(device())
+        outcome = trials.train(sae, setting, arm.trains, what=f"fine-tune {arm.name}")
+        figures = trials.judge(sae)
+        found.append(Candidate(arm.name, sae.cpu(), figures, {**setting, "seconds": outcome.seconds}))
     return found
 
 

@@ -1,7 +1,8 @@
 """``rsae upgrade``: the same from the shell, on a text and through a host."""
 
-import json
+import sys
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -75,51 +76,30 @@ def tokenised(
 
 
 def documents(text: str, limit: int) -> list[tuple[str, str]]:
-    """(name, text) of the documents of a file; else at most ``limit`` of a name in config/text, or of a dataset.
+    """(name, text) of the documents of a file or folder; else at most ``limit`` of a name in config/text or a dataset.
+
+    Read as suites read texts: see :mod:`rsae.data.text.datasets`.
 
     Raises:
-        ValueError: it is none of these; or see :func:`read` and :mod:`rsae.data.text.datasets`.
+        ValueError: it is none of these, is unreadable, or has no text.
     """
     if Path(text).exists():
-        return read(Path(text))
-    if (CONFIG / "text" / f"{text}.yaml").is_file():
+        entry, limit = FileText(source="files", path=Path(text)), sys.maxsize
+    elif (CONFIG / "text" / f"{text}.yaml").is_file():
         entry = load_text(text)
     elif text.count("/") == 1 and not text.startswith(("/", ".")):
         entry = HubText(source="datasets", name=text, documents=limit)
     else:
         raise ValueError(f"no file {text}, no text of that name in {CONFIG / 'text'}, no dataset OWNER/NAME")
-    match entry:
-        case Docstrings():
-            by_split = docstrings.documents(entry.packages, entry.shares, TEXT_SPLITS)
-            return [(d.name, d.text) for d in by_split["finetune"][:limit]]
-        case FileText():
-            found = datasets.from_files(entry.path, entry.column, entry.per, min(limit, entry.documents or limit))
-        case _:
-            few = min(limit, entry.documents)
-            parts = entry.model_dump()["parts"]
-            found = datasets.from_hub(
-                entry.name, entry.subset, entry.revision, entry.split, entry.column, few, parts=parts
-            )
-    return [(d.name, d.text) for d in found]
-
-
-def read(path: Path) -> list[tuple[str, str]]:
-    """(name, text) of each line of a ``.jsonl`` file with the key `text`, or of each paragraph of another file.
-
-    Raises:
-        ValueError: unreadable, or without text.
-    """
-    try:
-        content = path.read_text()
-        parts = content.splitlines() if path.suffix == ".jsonl" else content.split("\n\n")
-        documents = [json.loads(p)["text"] if path.suffix == ".jsonl" else p for p in parts if p.strip()]
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"text {path} cannot be read ({error!r}); give lines of JSON with `text`, or plain text"
-        ) from error
+    if isinstance(entry, Docstrings):
+        found = iter(docstrings.documents(entry.packages, entry.shares, TEXT_SPLITS)["finetune"])
+    else:
+        options = entry.model_dump(exclude={"source", "shares"})
+        found = datasets.documents_of(entry.source, options | {"documents": min(limit, entry.documents or limit)})
+    documents = [(d.name, d.text) for d in islice(found, limit)]
     if not documents:
-        raise ValueError(f"text {path} is empty")
-    return [(f"{path.name}:{i}", document) for i, document in enumerate(documents)]
+        raise ValueError(f"text {text} is empty")
+    return documents
 
 
 def _at_most(rows: tokens.TokenRows, n_tok: int) -> tokens.TokenRows:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from rsae.api import verdict
-from rsae.api.candidates import Jury, estimate, prices, tuned, untuned
+from rsae.api.candidates import best, estimate, prices, trials_of, tuned, untuned, why
 from rsae.api.inputs import BLOCK, KINDS, activations_of, centred, split, teacher_of
 from rsae.arms import arms
 from rsae.config.types import Kind, Precision
@@ -132,10 +132,10 @@ def upgrade(
             " BOS and normalisation before upgrading it"
         )
     kind = KINDS[teacher.gate.architecture]
-    arm, jury = arms(kind)[GATES[gate]], Jury(teacher, splits)
+    arm, trials = arms(kind)[GATES[gate]], trials_of(teacher, splits, seed)
     assert arm.start is not None
-    start, facts = untuned(arms(kind)[arm.start], teacher, splits)
-    candidates = [jury.heard(arm.start, jury.settled(start), {})]
+    start, facts = untuned(arms(kind)[arm.start], teacher, splits, trials)
+    candidates = [start]
     contestants = {"teacher": teacher}
     card: dict[str, Any] = {
         "gate": gate,
@@ -168,18 +168,18 @@ def upgrade(
         if gate == "rational":
             middle = sorted(lrs)[len(lrs) // 2]
             grids[arm.name] = [{**same, "lr": middle, "l1_coefficient": p} for p in prices(teacher, price, splits)]
-        print(estimate({"teacher_ft": teacher, arm.name: start}, grids, splits["finetune"].x))
-        controls = tuned(arms(kind)["teacher_ft"], teacher, jury, grids["teacher_ft"], seed)
-        contestants["teacher_ft"] = jury.best(controls).sae
-        candidates += tuned(arm, start, jury, grids[arm.name], seed)
-        card["teacher_ft"] = {"chosen": jury.best(controls).facts, "tried": [c.facts for c in controls]}
+        print(estimate({"teacher_ft": teacher, arm.name: start.sae}, grids, splits["finetune"].x))
+        controls = tuned(arms(kind)["teacher_ft"], teacher, trials, grids["teacher_ft"])
+        contestants["teacher_ft"] = best(controls, trials).sae
+        candidates += tuned(arm, start.sae, trials, grids[arm.name])
+        card["teacher_ft"] = {"chosen": best(controls, trials).facts, "tried": [c.facts for c in controls]}
         card["l1_coefficient"] = {"value": price, "from": "the teacher" if l1_coefficient is None else "given"}
-    chosen = jury.best(candidates)
+    chosen = best(candidates, trials)
     card |= {"arm": chosen.arm, "tried": [{"arm": c.arm, **c.facts} for c in candidates]}
-    contestants[arm.start] = start
+    contestants[arm.start] = start.sae
     if steps:  # shown also where it is not what comes out
-        contestants[arm.name] = jury.best(candidates[1:]).sae
+        contestants[arm.name] = best(candidates[1:], trials).sae
     pair = Pair("given", "given", verdict.judged(contestants, splits["test"], given), seed)
     helped, words = verdict.verdict(pair, chosen.arm)
     table = verdict.table(pair, list(contestants))
-    return Upgraded(chosen.sae, contestants, helped, words, jury.why(candidates), table, pair, card, metadata)
+    return Upgraded(chosen.sae, contestants, helped, words, why(candidates, trials), table, pair, card, metadata)

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 from tabulate import tabulate
-from torch import Tensor
 
 from rsae.api.inputs import CHUNK, Given, Split
-from rsae.evaluate import per_document
-from rsae.evaluate.reconstruction import reconstruction_sums
+from rsae.evaluate import per_document, reconstruction
 from rsae.report.stats import cells
 from rsae.report.stats.bootstrap import interval
 from rsae.report.stats.cells import Pair
@@ -22,26 +20,14 @@ SHOWN = ("mse_sum", "fvu", "l0", "alive", "delta_ce")
 THROUGH_HOST = ("ce_clean", "ce_spliced", "delta_ce", "kl")
 
 
-def columns(sae: SAE, split: Split, mean: Tensor) -> dict[str, dict[str, np.ndarray]]:
-    """Per-document sums of ``raw`` and ``hard`` codes, as metrics read them."""
-    n_doc = int(split.document.max()) + 1
-    starts = range(0, len(split.x), CHUNK)
-    pieces = ((split.document[i : i + CHUNK], split.x[i : i + CHUNK]) for i in starts)
-    widths = {"d_in": np.full(n_doc, sae.d_in), "d_sae": np.full(n_doc, sae.d_sae)}
-    return {
-        support: {**found._asdict(), **widths, "fired": found.fired.astype(np.uint8)}
-        for support, found in reconstruction_sums(sae, pieces, mean, n_doc).items()
-    }
-
-
 def judged(contestants: Mapping[str, SAE], test: Split, given: Given) -> dict[per_document.Cell, dict[str, np.ndarray]]:
     """Sums of every contestant on both kinds of codes; with the losses of the host where there is one."""
-    mean = test.x.double().mean(0)
-    found = {
-        per_document.Cell(name, 0, support): value
-        for name, sae in contestants.items()
-        for support, value in columns(sae, test, mean).items()
-    }
+    mean, found = test.x.double().mean(0), {}
+    for name, sae in contestants.items():
+        pieces = zip(np.split(test.document, range(CHUNK, len(test.x), CHUNK)), test.chunks, strict=True)
+        for support, columns in reconstruction.columns(sae, pieces, mean, len(test.members)).items():
+            # one byte per feature, as metrics read them
+            found[per_document.Cell(name, 0, support)] = columns | {"fired": columns["fired"].astype(np.uint8)}
     for cell, losses in _losses(contestants, test, given).items():
         found[cell] |= losses
     return found
@@ -52,25 +38,14 @@ def _losses(
 ) -> dict[per_document.Cell, dict[str, np.ndarray]]:
     if given.host is None or given.rows is None:
         return {}
-    from rsae.evaluate.downstream import downstream_sums, replacement  # loads transformers
+    from rsae.evaluate import downstream  # loads transformers
 
     number = {int(member): i for i, member in enumerate(test.members)}
     rows = [r._replace(document=number[r.document]) for r in given.rows.rows if r.document in number]
-    ways = [replacement(name, 0, copy.deepcopy(sae).to(given.host.device)) for name, sae in contestants.items()]
-    down = downstream_sums(given.host, given.rows._replace(rows=rows), len(number), ways)
-    losses = {}
-    for name in contestants:
-        for support in ("raw", "hard"):
-            cell = per_document.Cell(name, 0, support)
-            # exact zeros: one kind of codes, judged once
-            spliced = down.spliced.get(cell) or down.spliced[cell._replace(support="raw")]
-            losses[cell] = {
-                "n_pred": down.n_pred,
-                "ce_clean": down.ce_clean,
-                "ce_spliced": spliced.ce,
-                "kl": spliced.kl,
-            }
-    return losses
+    at = given.host.device
+    ways = [downstream.replacement(name, 0, copy.deepcopy(sae).to(at)) for name, sae in contestants.items()]
+    result = downstream.downstream_sums(given.host, given.rows._replace(rows=rows), len(number), ways)
+    return downstream.columns(result, [(name, 0) for name in contestants])
 
 
 def metrics(pair: Pair) -> list[str]:

@@ -17,7 +17,7 @@ REMEDIES = {
 }
 
 
-TRAINS = ("finetune", "tune", "tune-arm", "upgrade")  # commands whose memory a batch decides
+TRAINS = ("finetune", "tune", "upgrade")  # commands whose memory a batch decides
 
 
 def sentence(error: Exception, command: str = "") -> str | None:

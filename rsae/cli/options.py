@@ -29,7 +29,7 @@ OPTIONS = {
     "host": Option("Host, as named in a suite (names are unique across suites)."),
     "address": Option("HOST, or HOST/SITE for a site that has a name.", flag="--host"),
     "teacher": Option("Teacher, as named under the host.", "The host itself"),
-    "arm": Option("Arm, as listed under the teacher.", "All tuned ones, from one reading of the activations"),
+    "arm": Option("Arm, as listed under the teacher.", "All tuned ones, or the teacher's own grid,"),
     "seed": Option("One seed of the suite.", "All of them"),
     "split": Option("Split of the documents: test, threshold, tuning, calibration or finetune."),
     "name": Option("A text: a file in config/text, without .yaml.", "The suite's own"),
@@ -44,7 +44,7 @@ def option(name: str, kind: Any, required: bool) -> Any:
     return Annotated[kind, typer.Option(known.flag or f"--{name}", help=known.help + left_out)]
 
 
-SuiteName = option("suite", str, True)
+SuiteName = Annotated[str, typer.Option("--suite", help=OPTIONS["suite"].help)]
 Results = Annotated[Path, typer.Option(help="Folder of all results.", envvar=RESULTS_VARIABLE)]
 RESULTS = Path("results")
 

@@ -49,7 +49,6 @@ COMMANDS: dict[str, dict[str, Callable[..., Job]]] = {
         "verify-teacher": Plan.verify_teacher,
         "init": Plan.init,
         "tune": Plan.tune,
-        "tune-arm": Plan.tune_arm,
         "finetune": Plan.finetune,
         "evaluate-reconstruction": Plan.evaluate_reconstruction,
         "evaluate-downstream": Plan.evaluate_downstream,

@@ -1,6 +1,6 @@
 """What the host loses when its residual stream passes through an SAE."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -106,6 +106,24 @@ def downstream_sums(
             "no row holds two tokens of text, so nothing is predicted; take longer documents or a larger `ctx`"
         )
     return Downstream(n_pred, ce_clean, results, ce_ablated)
+
+
+def columns(result: Downstream, saes: Iterable[tuple[str, int]]) -> dict[Cell, dict[str, np.ndarray]]:
+    """Of every (arm, seed) and support, as the columns of a table, one row per document."""
+    tables = {}
+    for arm, seed in saes:
+        for support in ("raw", "hard"):
+            cell = Cell(arm, seed, support)
+            # gates with exact zeros have one kind of codes, judged once
+            spliced = result.spliced.get(cell) or result.spliced[cell._replace(support="raw")]
+            tables[cell] = {
+                "n_pred": result.n_pred,
+                "ce_clean": result.ce_clean,
+                **{f"ce_{name}": value for name, value in result.ce_ablated.items()},
+                "ce_spliced": spliced.ce,
+                "kl": spliced.kl,
+            }
+    return tables
 
 
 def _ablated(host: Host, tokens: TokenRows, value: Tensor) -> Tensor:

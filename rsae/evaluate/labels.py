@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rsae.data.text.docstrings import MIN_WORDS, Document, modules
+from rsae.data.text.docstrings import MIN_WORDS, modules
+from rsae.data.text.documents import Document
 
 LABELS = ("package", "owner", "section", "next_token")
 UNLABELLED = ""

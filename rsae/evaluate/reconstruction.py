@@ -70,6 +70,15 @@ def reconstruction_sums(
     return {support: found.get(support, found["raw"]).sums() for support in ("raw", "hard")}
 
 
+def columns(
+    sae: SAE, pieces: Iterable[tuple[np.ndarray, Tensor]], mean: Tensor, n_doc: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """:func:`reconstruction_sums` as the columns of a table, one row per document, by support."""
+    widths = {"d_in": np.full(n_doc, sae.d_in), "d_sae": np.full(n_doc, sae.d_sae)}
+    found = reconstruction_sums(sae, pieces, mean, n_doc)
+    return {support: {**sums._asdict(), **widths} for support, sums in found.items()}
+
+
 class _Running:
     """Per-document totals while the tokens pass by."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from rsae.config.assets import Assets, MoreTeachers
 from rsae.config.load import load
 from rsae.data.hub.lockfile import Lock
-from rsae.data.text.docstrings import SPLITS
+from rsae.data.text.documents import SPLITS
 from rsae.plan.inputs import text_job
 from rsae.plan.job import CONFIG, Job, pick
 from rsae.plan.paths import HOST_FILES, SAE_FILES

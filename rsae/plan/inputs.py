@@ -12,7 +12,7 @@ from rsae.config.sources import Docstrings, FileText, HubText, Text, TextFile
 from rsae.config.types import EVALUATED
 from rsae.data.hub.lockfile import Lock
 from rsae.data.hub.sae_lens_registry import look_up
-from rsae.data.text.docstrings import SPLITS
+from rsae.data.text.documents import SPLITS
 from rsae.plan.job import CONFIG, Job, pick
 from rsae.plan.layout import Layout
 from rsae.runtime.resources import BYTES, GIB, Shape

@@ -169,49 +169,42 @@ class Training(Inputs):
         arms = [(h, t, arm) for h, t in self.runnable() for arm in self.teacher(h, t).grids]
         return {"/".join(arm): path for arm in arms if (path := self.tuning_file(*arm))}
 
-    def tune_arm(self, host: str, teacher: str, arm: str) -> Job:
-        """Try an arm's own grid of λ and learning rate on tuning documents, with one seed."""
+    def tune(self, host: str, teacher: str, arm: str | None = None) -> Job:
+        """Try a grid of λ and learning rate on tuning documents: an arm's own, or the teacher's, for control and rsae.
+
+        The config is not changed by it.
+
+        Raises:
+            ValueError: there is no such grid.
+        """
         entry, seed = self.teacher(host, teacher), self.suite.seeds[0]
-        grid = pick("grid of the arm", arm, entry.grids)
-        job = self.training_of(host, teacher, arm, [seed])
-        tuning, out = self.read(host, teacher, "tuning"), self.tuning_file(host, teacher, arm)
+        if arm is not None:
+            grid, arms = pick("grid of the arm", arm, entry.grids), [arm]
+        elif entry.tuning is not None:
+            grid, arms = entry.tuning, ["teacher_ft", "rsae"]
+        else:
+            raise ValueError(f"{host}/{teacher} has no `tuning` grid in the suite's configuration")
+        jobs = {a: self.training_of(host, teacher, a, [seed]) for a in arms}
+        tuning, first = self.read(host, teacher, "tuning"), next(iter(jobs.values()))
+        own = () if arm is None else (arm,)
+        out = self.tuning(host, teacher, *own)
+        inputs = dict.fromkeys(f for job in jobs.values() for f in job.inputs if f != out)
         return Job(
-            "training.tune_arm",
-            [*(f for f in job.inputs if f != out), tuning],
+            "training.tune",
+            [*inputs, tuning],
             {
-                **{k: job.arguments[k] for k in ("start", "teacher", "activations", "threshold")},
+                "starts": {a: job.arguments["start"] for a, job in jobs.items()},
+                **{k: first.arguments[k] for k in ("teacher", "activations", "threshold")},
                 "tuning": tuning,
-                "checkpoints": self.unfinished(host, teacher, f"tune-{arm}"),
+                "checkpoints": self.unfinished(host, teacher, "-".join(("tune", *own))),
                 "out": out,
             },
             {
+                "definitions": {a: job.settings["definition"] for a, job in jobs.items()},
+                "rule": "shared" if arm is None else "own",
                 "grid": grid.model_dump(),
-                "order_seed": job.settings["order_seeds"][str(seed)],
-                **{k: job.settings[k] for k in ("definition", "kind", *FIXED)},
+                "order_seed": first.settings["order_seeds"][str(seed)],
+                **{k: first.settings[k] for k in ("kind", *FIXED)},
             },
-            job.modules,
-        )
-
-    def tune(self, host: str, teacher: str) -> Job:
-        """Try the teacher's grid of λ and learning rate on tuning documents; the config is not changed."""
-        entry = self.teacher(host, teacher)
-        if entry.tuning is None:
-            raise ValueError(f"{host}/{teacher} has no `tuning` grid in the suite's configuration")
-        seed = self.suite.seeds[0]
-        job = self.training_of(host, teacher, "rsae", [seed])
-        tuning = self.read(host, teacher, "tuning")
-        return Job(
-            "training.tune",
-            [*job.inputs, tuning],
-            {
-                "starts": {"teacher_ft": job.arguments["teacher"], "rsae": job.arguments["start"]},
-                **{k: job.arguments[k] for k in ("teacher", "activations", "threshold")},
-                "tuning": tuning,
-                "out": self.tuning(host, teacher),
-            },
-            {
-                "grid": entry.tuning.model_dump(),
-                "order_seed": job.settings["order_seeds"][str(seed)],
-                **{k: job.settings[k] for k in FIXED},
-            },
+            (*dict.fromkeys(module for job in jobs.values() for module in job.modules),),
         )

@@ -1,6 +1,7 @@
 """The documents on which supports are settled, and nothing else."""
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,15 +16,15 @@ from rsae.sae.support import is_open, mean_l0, settle
 
 
 class Threshold:
-    """The activations in ``folder``, with the teacher's l0 there; both are read when first asked for."""
+    """Activations in a folder or in chunks, with the teacher's l0 there; both are read when first asked for."""
 
-    def __init__(self, teacher: SAE, folder: Path) -> None:
-        self.teacher, self.folder = teacher, folder
+    def __init__(self, teacher: SAE, source: Path | Sequence[Tensor]) -> None:
+        self.teacher, self.source = teacher, source
 
     @cached_property
-    def data(self) -> list[Tensor]:
+    def data(self) -> Sequence[Tensor]:
         """Activations [n_tok, d_in] in chunks, on the device."""
-        return list(chunks(Shards(self.folder)))
+        return list(chunks(Shards(self.source))) if isinstance(self.source, Path) else self.source
 
     @cached_property
     def l0(self) -> float:
@@ -39,12 +40,16 @@ class Threshold:
             return {}
         if not math.isfinite(settle(sae, self.data, self.l0)):
             raise ValueError(
-                f"codes on {self.folder} are not finite, so no support can be settled: pre-activations leave the range"
+                f"codes on {self._named} are not finite, so no support can be settled: pre-activations leave the range"
                 " of the gate; lower `slow_lr` of this teacher, or set `gate.tail: true`"
             )
         if not isinstance(sae.gate, Rational):
             return {}
         return {"share_outside_design_interval": self._share_outside(sae, sae.gate)}
+
+    @property
+    def _named(self) -> str:
+        return str(self.source) if isinstance(self.source, Path) else "the threshold part"
 
     @torch.no_grad()
     def _share_outside(self, sae: SAE, gate: Rational) -> float:

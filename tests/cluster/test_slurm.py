@@ -91,7 +91,7 @@ def test_what_holds_an_sae_or_trains_says_how_much_and_how_long():
         for path in (ROOT / "rsae/stages").glob("*.py")
         if re.search(r"\bload\((?:teacher|start|folder)\)|\bHost\(|Trials\(", path.read_text())
     } - {"trials", "common"}
-    assert {"harvest", "finetune", "tune-arm", "probe", "anatomy", "examine", "init"} <= holding
+    assert {"harvest", "finetune", "tune", "probe", "anatomy", "examine", "init"} <= holding
     long = holding | {"train-host", "train-teacher", "train-activations", "more-teacher", "more-activations"}
     assert long <= {stage for stage, _ in blocks}
     for stage, block in blocks:

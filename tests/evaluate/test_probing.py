@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from rsae.data.activations.shards import Block
-from rsae.data.text.docstrings import Document
+from rsae.data.text.documents import Document
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import probe_scores, probing
 from rsae.evaluate.labels import LABELS, UNLABELLED, Examples, examples, kind, paragraphs

@@ -106,7 +106,7 @@ def specimens(folder: Path) -> dict[str, Specimen]:
         "sums": Specimen(folder / "sums.parquet", per_document.read, True),
         "sealed JSON": Specimen(folder / "fit.json", read_sealed, True),
         "checkpoint": Specimen(folder / "state.pt", _state, True),
-        "text of an upgrade": Specimen(folder / "text.jsonl", from_text.read, False),
+        "text of an upgrade": Specimen(folder / "text.jsonl", lambda p: from_text.documents(str(p), 10**6), False),
         "text of a suite": Specimen(folder / "text.parquet", _text, False),
         "suite": Specimen(folder / "suite.yaml", lambda p: load(p, Suite), False),
     }

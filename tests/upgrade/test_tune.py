@@ -6,17 +6,16 @@ import torch
 
 from rsae.data.activations import shard_writer, shards
 from rsae.sae.gates.topk import TopK
-from rsae.stages.training import tune_arm
-from rsae.stages.training.tune import choose
-from rsae.stages.training.tune_arm import choose as choose_arm
+from rsae.stages.training import tune
 from rsae.training.finetune import _Run
+from rsae.training.trials import choose, choose_shared
 
-TEACHER = {"arm": "teacher", "mse_sum": 10.0, "l0": 20.0}
+TEACHER = {"mse_sum": 10.0, "l0": 20.0, "l0_threshold": 20.0}
 
 
 def tried(*settings):
     """(lambda, control's mse, control's l0, rsae's mse) each."""
-    found = [TEACHER]
+    found = []
     for l1, mse, l0, student in settings:
         setting = {"l1_coefficient": float(l1), "lr": 1e-3}
         found += [{"arm": "teacher_ft", **setting, "mse_sum": mse, "l0": l0}]
@@ -26,24 +25,26 @@ def tried(*settings):
 
 def test_the_lowest_sum_among_settings_that_leave_the_control_no_worse():
     # 1: too dense; 2 and 3 qualify; 4 would have the lowest sum but spoils the control
-    found = choose(tried((1, 8.0, 21.0, 8.0), (2, 9.0, 20.0, 30.0), (3, 10.0, 19.0, 25.0), (4, 10.1, 15.0, 11.0)))
-    assert found == {"l1_coefficient": 3, "lr": 1e-3}
+    settings = (1, 8.0, 21.0, 8.0), (2, 9.0, 20.0, 30.0), (3, 10.0, 19.0, 25.0), (4, 10.1, 15.0, 11.0)
+    found = choose_shared(tried(*settings), TEACHER)
+    assert (found["arm"], found["l1_coefficient"], found["lr"]) == ("teacher_ft", 3, 1e-3)
 
 
 def test_the_best_control_where_none_is_as_good_as_the_teacher():
-    assert choose(tried((1, 9.0, 21.0, 9.0), (2, 11.0, 19.0, 9.0), (3, 10.5, 18.0, 30.0)))["l1_coefficient"] == 3
+    settings = (1, 9.0, 21.0, 9.0), (2, 11.0, 19.0, 9.0), (3, 10.5, 18.0, 30.0)
+    assert choose_shared(tried(*settings), TEACHER)["l1_coefficient"] == 3
 
 
 def test_a_control_that_is_always_denser_is_refused():
     with pytest.raises(ValueError, match="denser than the teacher at every setting"):
-        choose(tried((1, 9.0, 21.0, 9.0)))
+        choose_shared(tried((1, 9.0, 21.0, 9.0)), TEACHER)
 
 
 def test_an_arm_of_its_own_takes_its_lowest_error_at_the_teachers_l0():
     tried = [{"lr": 1.0, "mse_sum": 5.0, "l0_threshold": 20.3}, {"lr": 2.0, "mse_sum": 7.0, "l0_threshold": 20.1}]
     tried += [{"lr": 3.0, "mse_sum": 6.0, "l0_threshold": 19.0}]
-    assert choose_arm(tried, 20.0)["lr"] == 3.0
-    assert choose_arm(tried, 18.0)["lr"] == 3.0  # none is as sparse: the sparsest
+    assert choose(tried, TEACHER)["lr"] == 3.0
+    assert choose(tried, TEACHER | {"l0_threshold": 18.0})["lr"] == 3.0  # none is as sparse: the sparsest
 
 
 def tuning_in(tmp_path, make_sae):
@@ -59,10 +60,11 @@ def tuning_in(tmp_path, make_sae):
 
     def run(out, checkpoints):
         where = {name: tmp_path / name for name in ("threshold", "tuning")}
-        tune_arm.run(
-            tmp_path / "teacher", tmp_path / "teacher", tmp_path / "finetune", **where,
-            checkpoints=checkpoints, out=out,
-            definition="teacher_ft", kind="topk", grid={"l1_coefficient": [0.0], "lr": [1e-4, 1e-3, 1e-2]},
+        tune.run(
+            {"control": tmp_path / "teacher"}, tmp_path / "teacher", tmp_path / "finetune", **where,
+            checkpoints=checkpoints, out=out, rule="own",
+            definitions={"control": "teacher_ft"}, kind="topk",
+            grid={"l1_coefficient": [0.0], "lr": [1e-4, 1e-3, 1e-2]},
             order_seed=1, steps=20, batch=64, slow_lr=1e-3, decay_share=0.2, objective="own",
             precision="fp32", pool_gib=1,
         )  # fmt: skip
@@ -86,7 +88,7 @@ def test_trials_that_were_through_are_not_trained_again(tmp_path, make_sae, monk
     monkeypatch.setattr(_Run, "advance", dying)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "out.json", tmp_path / "b")
-    assert {path.name for path in (tmp_path / "b").glob("*.pt")} == {"trial-0.pt", "trial-1.pt"}
+    assert {path.name for path in (tmp_path / "b").glob("*.pt")} == {"control-0.pt", "control-1.pt"}
     steps.clear()
     steps.extend([0.0] * 100)  # past the deadly one
     run(tmp_path / "out.json", tmp_path / "b")
@@ -103,7 +105,7 @@ def test_trials_are_kept_until_what_they_are_for_is_written(tmp_path, make_sae, 
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tune_arm, "write_json", full)
+        patch.setattr(tune, "write_json", full)
         with pytest.raises(OSError, match="No space left"):
             run(tmp_path / "out.json", tmp_path / "b")
     assert len([*(tmp_path / "b").glob("*.pt")]) == 3

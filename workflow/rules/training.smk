@@ -142,7 +142,7 @@ rule tune:
 
 rule tune_arm:
     input:
-        inputs("tune_arm"),
+        inputs("tune"),
     output:
         AT.tuning(*CELL),
     log:
@@ -154,9 +154,9 @@ rule tune_arm:
         mem_mb=memory,
         runtime=long,
     params:
-        made_by=made_by("tune_arm"),
+        made_by=made_by("tune"),
     message:
         "try settings of {wildcards.arm} of {wildcards.host}/{wildcards.teacher} on tuning documents"
     shell:
-        "python -m rsae tune-arm --host {wildcards.host} --teacher {wildcards.teacher} --arm {wildcards.arm}"
+        "python -m rsae tune --host {wildcards.host} --teacher {wildcards.teacher} --arm {wildcards.arm}"
         " > {log} 2>&1"

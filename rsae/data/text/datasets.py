@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rsae.data.hub import client
-from rsae.data.text.docstrings import Document, name_hash, split_of
+from rsae.data.text.documents import Document, name_hash, split_of
 
 LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text", ".md": "text"}
 UNITS = {"line": "line", "paragraph": "paragraph", "file": "document"}  # ours to the text loader's
@@ -33,6 +33,13 @@ def shared_out(
     return result
 
 
+def documents_of(source: str, options: Mapping[str, Any]) -> Iterator[Document]:
+    """Of local ``files`` or of ``datasets`` of a hub; ``options`` as the configuration has them, but for the shares."""
+    if source == "files":
+        return from_files(**{**options, "path": Path(options["path"])})
+    return from_hub(**options)
+
+
 def from_files(
     path: Path,
     column: str,
@@ -54,7 +61,8 @@ def from_files(
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] * path.is_file()
     if not files:
         raise ValueError(f"text {path} does not exist or is empty; set `path` to a file or a folder of files")
-    kinds = {LOADERS.get(p.suffix) for p in files}
+    # of a folder nobody knows what else lies in it; a file was meant
+    kinds = {LOADERS.get(p.suffix, None if path.is_dir() else "text") for p in files}
     if len(kinds) > 1 or None in kinds:
         found = ", ".join(sorted({p.suffix or p.name for p in files}))
         raise ValueError(f"text {path} holds {found}; it must be of one kind out of {', '.join(LOADERS)}")

@@ -12,26 +12,14 @@ import hashlib
 import importlib.util
 import re
 import warnings
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import NamedTuple
 
-# In order of precedence: what is judged comes first, what merely trains comes last.
-SPLITS = ("test", "threshold", "tuning", "calibration", "finetune", "teacher_train", "host_train")
+from rsae.data.text.documents import SPLITS, Document, name_hash, split_of
 
 SHINGLE = 6  # words; long enough that "if None, the default is" is no evidence of copying
 MAX_SEEN = 0.05  # share of a paragraph's shingles that may have been seen before
 MIN_WORDS = 6  # shorter paragraphs are headings, signatures and separators
-
-
-class Document(NamedTuple):
-    """One module's docstrings, cleaned and deduplicated."""
-
-    name: str
-    text: str
-    label: str = ""  # what a labelled text says of it
 
 
 def modules(packages: Sequence[str]) -> dict[str, Path]:
@@ -52,19 +40,6 @@ def modules(packages: Sequence[str]) -> dict[str, Path]:
         for path in root.rglob("*.py"):
             found[".".join((package, *path.relative_to(root).with_suffix("").parts))] = path
     return dict(sorted(found.items()))
-
-
-def name_hash(module: str) -> int:
-    """A number below 2^64 that depends on nothing but the module's name."""
-    return int.from_bytes(hashlib.sha256(module.encode()).digest()[:8])
-
-
-def split_of(module: str, shares: Mapping[str, float]) -> str:
-    """The split a module falls into: a hash of its name against the cumulative shares."""
-    names = [s for s in SPLITS if s in shares]
-    edges = list(accumulate(shares[s] for s in names))
-    u = name_hash(module) / 2**64
-    return names[min(bisect_right(edges, u * edges[-1]), len(names) - 1)]
 
 
 def paragraphs(path: Path) -> Iterator[str]:
@@ -126,22 +101,3 @@ def documents(
                 result[split].append(Document(name, text))
         result[split].sort(key=lambda d: name_hash(d.name))
     return result
-
-
-def overlap(texts: Sequence[str], others: Sequence[str], width: int = 60) -> float:
-    """Share of the characters of ``texts`` that stand verbatim, in a run of ``width``, in ``others``.
-
-    White space is normalised first, so re-wrapping a copied sentence does not hide it.
-    """
-
-    def flat(text: str) -> str:
-        return " ".join(text.split())
-
-    windows = {o[i : i + width] for o in map(flat, others) for i in range(len(o) - width + 1)}
-    covered = total = 0
-    for text in map(flat, texts):
-        total += len(text)
-        starts = [i for i in range(len(text) - width + 1) if text[i : i + width] in windows]
-        if starts:
-            covered += sum(min(width, b - a) for a, b in pairwise(starts)) + width
-    return covered / total if total else 0.0

@@ -24,7 +24,7 @@ def helps(teacher: Mapping[str, float], tried: Mapping[str, float]) -> bool:
 
 
 def table(trials: Mapping[str, Mapping[str, Any]]) -> str:
-    """``trials`` maps HOST/TEACHER to what :mod:`rsae.stages.training.tune_arm` wrote of the control."""
+    """``trials`` maps HOST/TEACHER to what :mod:`rsae.stages.training.tune` wrote of the control."""
     body = []
     for name, found in trials.items():
         teacher = found["teacher"]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from rsae.config.assets import HostRecipe
-from rsae.data.text.docstrings import Document
+from rsae.data.text.documents import Document
 from rsae.runtime.files import replacing, sha256
 from rsae.training.assets.host import train_host
 

@@ -1,15 +1,13 @@
 """Delta CE, loss recovered and KL of every SAE of a pair, from one clean pass of the host."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from rsae.data.activations.host import Host
 from rsae.data.activations.shards import Shards
 from rsae.data.text import tokens
 from rsae.evaluate import per_document
-from rsae.evaluate.downstream import Downstream, ablations, downstream_sums, replacement
+from rsae.evaluate.downstream import ablations, columns, downstream_sums, replacement
 from rsae.evaluate.reconstruction import site_mean
 from rsae.runtime.checkpoint import continued
 from rsae.runtime.device import set_up_torch
@@ -49,22 +47,4 @@ def run(
     }
     with continued(checkpoints, digest(made_from)) as checkpoint:
         result = downstream_sums(model, source, n_doc, replacements, constants, checkpoint)
-        _write(out, saes, result)
-
-
-def _write(out: Path, saes: Iterable[tuple[str, int]], result: Downstream) -> None:
-    tables: dict[per_document.Cell, dict[str, np.ndarray]] = {}
-    for arm, seed in saes:
-        for support in ("raw", "hard"):
-            cell = per_document.Cell(arm, seed, support)
-            # gates with exact zeros have one kind of codes, judged once
-            spliced = result.spliced.get(cell) or result.spliced[cell._replace(support="raw")]
-            tables[cell] = {
-                "n_pred": result.n_pred,
-                "ce_clean": result.ce_clean,
-                "ce_zero": result.ce_ablated["zero"],
-                "ce_mean": result.ce_ablated["mean"],
-                "ce_spliced": spliced.ce,
-                "kl": spliced.kl,
-            }
-    per_document.write(out, tables)
+        per_document.write(out, columns(result, saes))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rsae.data.activations.shards import Shards
 from rsae.evaluate import per_document
-from rsae.evaluate.reconstruction import reconstruction_sums, site_mean
+from rsae.evaluate.reconstruction import columns, site_mean
 from rsae.runtime.checkpoint import continued
 from rsae.runtime.device import device, set_up_torch
 from rsae.runtime.files import digest, sha256
@@ -56,12 +56,8 @@ def _judged(sae: SAE, folder: Path, shards: Shards, mean: Tensor) -> dict[str, d
     """Sums of each kind of codes."""
     if sae.d_in != shards.d_in:
         raise ValueError(f"{folder} has d_in={sae.d_in}, the test activations {shards.d_in}; wrong hook?")
-    n_doc = len(shards.documents)
-    widths = {"d_in": torch.full((n_doc,), sae.d_in), "d_sae": torch.full((n_doc,), sae.d_sae)}
-    return {
-        support: {name: torch.from_numpy(column) for name, column in result._asdict().items()} | widths
-        for support, result in reconstruction_sums(sae, _pieces(shards), mean, n_doc).items()
-    }
+    found = columns(sae, _pieces(shards), mean, len(shards.documents))
+    return {support: {name: torch.from_numpy(c) for name, c in sums.items()} for support, sums in found.items()}
 
 
 def _pieces(shards: Shards) -> Iterator[tuple[np.ndarray, Tensor]]:

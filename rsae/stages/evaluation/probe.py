@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rsae.data.activations.shards import Block, Shards
-from rsae.data.text.docstrings import Document
+from rsae.data.text.documents import Document
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate import probing
 from rsae.evaluate.labels import Examples, examples

@@ -10,7 +10,7 @@ import numpy as np
 from rsae.data.activations.host import Host, activations
 from rsae.data.activations.shards import Block
 from rsae.data.text import tokens
-from rsae.data.text.docstrings import Document
+from rsae.data.text.documents import Document
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.evaluate.labels import Examples
 from rsae.runtime.device import set_up_torch

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rsae.data.text import datasets, docstrings
-from rsae.data.text.docstrings import Document
+from rsae.data.text.documents import Document
 from rsae.runtime.files import replacing, sealed, sha256, write_json
 
 
@@ -39,11 +39,6 @@ def run(out: Path, *, source: str, shares: Mapping[str, float], splits: Sequence
 def _documents(
     source: str, shares: Mapping[str, float], splits: Sequence[str], options: dict[str, Any]
 ) -> dict[str, list[Document]]:
-    match source:
-        case "docstrings":
-            return docstrings.documents(options["packages"], shares, splits)
-        case "files":
-            found = datasets.from_files(Path(options.pop("path")), **options)
-        case _:
-            found = datasets.from_hub(**options)
-    return datasets.shared_out(found, shares, splits)
+    if source == "docstrings":
+        return docstrings.documents(options["packages"], shares, splits)
+    return datasets.shared_out(datasets.documents_of(source, options), shares, splits)

@@ -15,7 +15,7 @@ from rsae.runtime.device import named
 from rsae.runtime.files import read_sealed, sha256, write_json
 from rsae.runtime.fingerprint import ROOT
 from rsae.runtime.seals import untouched
-from rsae.stages.training.tune import RULE
+from rsae.training.trials import RULES
 
 PACKAGES = (
     "torch", "transformers", "transformer_lens", "sae_lens", "datasets", "numpy", "scipy", "pandas", "pyarrow",
@@ -48,7 +48,7 @@ def run(
         "lock_digest": lock_digest,
         "config_digest": config_digest,
         "objectives": {
-            "rule": f"{RULE} Tried values: docs/embedded.md",
+            "rule": f"{RULES['shared'][0]} Tried values: docs/embedded.md",
             "pairs": objectives,
         },
         "text": {name: read_sealed(path) for name, path in text_manifests.items()},

@@ -1,20 +1,22 @@
-"""λ and learning rate for a teacher, tried on tuning documents that no table ever reads."""
+"""λ and learning rate, tried on tuning documents that no table ever reads: of one arm, or of a teacher for its arms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from rsae.arms import arms as declared
+from rsae.config.types import Kind
+from rsae.data.activations.batches import chunks
+from rsae.data.activations.shards import Shards
+from rsae.runtime.checkpoint import Checkpoint, until_done
 from rsae.runtime.device import set_up_torch
-from rsae.runtime.files import sealed, write_json
+from rsae.runtime.files import digest, sealed, write_json
 from rsae.sae.model import load
-from rsae.training.trials import Trials
-
-RULE = (
-    "On tuning documents and hard codes: of the settings at which teacher_ft has at most the teacher's l0 and mse,"
-    " the one with the lowest sum of mse over teacher_ft and rsae; where there is none, of those at which it has at"
-    " most the teacher's l0, the one with the lowest mse of teacher_ft."
-)
+from rsae.stages.made_from import trained_from
+from rsae.training.finetune import read_once
+from rsae.training.threshold import Threshold
+from rsae.training.trials import RULES, Rule, Trials
 
 
 def run(
@@ -23,44 +25,47 @@ def run(
     activations: Path,
     threshold: Path,
     tuning: Path,
+    checkpoints: Path,
     out: Path,
     *,
+    definitions: Mapping[str, str],
+    rule: Rule,
+    kind: Kind,
     grid: Mapping[str, list[float]],
     order_seed: int,
     **fixed: Any,
 ) -> None:
-    """Fine-tune every start with every combination of ``grid``; write mse and l0 on hard codes.
+    """Fine-tune every arm with every combination of ``grid`` and one seed; write all of them and the choice.
 
-    ``fixed`` holds the fields of :class:`Settings` that are not tuned.
+    ``starts`` holds the SAE that each arm is trained from, ``definitions`` the arm as declared in :mod:`rsae.arms`,
+    ``fixed`` the fields of :class:`Settings` that are not tried.
+
+    Killed, the same call continues from what it left in the folder ``checkpoints``: trials that were through are judged
+    again, and not trained again.
     """
     set_up_torch()
-    trials = Trials(teacher, activations, threshold, tuning, order_seed, fixed)
-    tried = [{"arm": "teacher", **trials.judge(trials.teacher)}]
-    for values in product(*grid.values()):
-        setting = dict(zip(grid, values, strict=True))
-        for arm, start in starts.items():
-            tried.append({"arm": arm, **setting, **trials.run(load(start), setting)})
-            print(tried[-1], flush=True)
-    write_json(out, sealed({"rule": RULE, "chosen": choose(tried), "tried": tried, "fixed": fixed}))
-
-
-def choose(tried: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The setting that :data:`RULE` picks.
-
-    Raises:
-        ValueError: the control is denser than the teacher at every setting.
-    """
-    (teacher,) = (t for t in tried if t["arm"] == "teacher")
-    by_setting: dict[tuple[float, float], dict[str, Mapping[str, Any]]] = {}
-    for t in tried:
-        if t is not teacher:
-            by_setting.setdefault((t["l1_coefficient"], t["lr"]), {})[t["arm"]] = t
-    sparse = {s: arms for s, arms in by_setting.items() if arms["teacher_ft"]["l0"] <= teacher["l0"]}
-    if not sparse:
-        raise ValueError("teacher_ft is denser than the teacher at every setting; add larger l1_coefficients")
-    better = {s: arms for s, arms in sparse.items() if arms["teacher_ft"]["mse_sum"] <= teacher["mse_sum"]}
-    if better:
-        l1, lr = min(better, key=lambda s: sum(t["mse_sum"] for t in better[s].values()))
-    else:
-        l1, lr = min(sparse, key=lambda s: sparse[s]["teacher_ft"]["mse_sum"])
-    return {"l1_coefficient": l1, "lr": lr}
+    words, choose = RULES[rule]
+    reference = load(teacher)
+    data = read_once(Shards(activations), reference, fixed["pool_gib"], fixed["batch"])
+    held_out = list(chunks(Shards(tuning)))
+    trials = Trials(Threshold(reference, threshold), data, held_out, order_seed)
+    figures = trials.judge(reference)
+    specs = {arm: declared(kind)[definition] for arm, definition in definitions.items()}
+    made_from = {
+        arm: {"fixed": {**fixed, "order_seed": order_seed}, **trained_from(__name__, specs[arm], activations, start)}
+        for arm, start in starts.items()
+    }
+    tried = []
+    with until_done(checkpoints):
+        for i, values in enumerate(product(*grid.values())):
+            setting = dict(zip(grid, values, strict=True))
+            for arm, start in starts.items():
+                sae, spec = load(start), specs[arm]
+                sae = spec.prepare(sae) if spec.prepare else sae
+                kept = Checkpoint(checkpoints / f"{arm}-{i}.pt", digest(made_from[arm] | {"setting": setting}))
+                trials.train(sae, {**fixed, **setting}, spec.trains, kept)
+                tried.append({"arm": arm, **setting, **trials.judge(sae)})
+                print(tried[-1], flush=True)
+        best = choose(tried, figures)
+        chosen = {name: best[name] for name in grid}
+        write_json(out, sealed({"rule": words, "teacher": figures, "chosen": chosen, "tried": tried, "fixed": fixed}))

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from rsae.config.assets import HostRecipe
-from rsae.data.text.docstrings import Document
+from rsae.data.text.documents import Document
 from rsae.data.text.tokens import Row, TokenRows, batches, tokenise
 
 BOS, BOS_ID = "<|bos|>", 0  # special tokens come first in the vocabulary
