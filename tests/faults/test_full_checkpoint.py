@@ -1,4 +1,4 @@
-"""A disk that fills up under a fine-tune (shards, SAEs and commands: tests/test_full_disk.py)."""
+"""A disk that fills up under a fine-tune (shards, SAEs and commands: tests/runtime/test_full_disk.py)."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from rsae.cli import errors
 from rsae.runtime.checkpoint import Checkpoint
 from rsae.sae.gates.relu import ReLU
 from rsae.training.finetune import Settings, finetune
-from tests.test_full_disk import small_disk
+from tests.runtime.test_full_disk import small_disk
 
 __all__ = ["small_disk"]
 SETTINGS = Settings(steps=20, batch=64, lr=1e-2, slow_lr=1e-3, decay_share=0.2, l1_coefficient=0.05)

@@ -1,6 +1,6 @@
 """Teachers that are loaded as something that they are not.
 
-Transposed, truncated, of another width or gate: tests/teachers. Which convention would explain a published figure
+Transposed, truncated, of another width or gate: tests/sae/loading. Which convention would explain a published figure
 that is missed: tests/evaluate/test_verify.py. Here is what those leave: the site, and a scale that is folded twice.
 """
 

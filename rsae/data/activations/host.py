@@ -51,7 +51,7 @@ class Host:
     own activation in clean and spliced runs alike.
 
     What only captures runs the Hugging Face model as it is, up to the hook; the bridge, whose hook points cost more
-    than a small model's blocks, is built at the first :meth:`clean`. They agree (tests/test_hosts.py).
+    than a small model's blocks, is built at the first :meth:`clean`. They agree (tests/data/activations/test_host.py).
 
     ``center_writing_weights``: the site as SAEs saw it that were trained through transformer_lens's
     processed models. Centring every weight that writes to the stream takes each token's mean over

@@ -1,7 +1,7 @@
 """The Triton kernels, interpreted on the CPU, against autograd of the plain formula in float64.
 
 Triton comes with torch's CUDA wheels and not with its CPU wheels: these tests run where it is installed,
-``pip install triton`` and then ``TRITON_INTERPRET=1 ./in-venv python -m pytest tests/gates/test_fused.py``.
+``pip install triton`` and then ``TRITON_INTERPRET=1 ./in-venv python -m pytest tests/sae/gates/test_fused.py``.
 """
 
 import os

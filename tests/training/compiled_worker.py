@@ -1,4 +1,4 @@
-"""Fine-tunes by compiled and by eager steps, for tests/upgrade/test_compiled.py.
+"""Fine-tunes by compiled and by eager steps, for tests/training/test_compiled.py.
 
 In a process of its own: there the checks of shapes, which torch's compiler cannot look through, are not installed.
 """
@@ -21,7 +21,7 @@ from rsae.sae.model import SAE
 from rsae.sae.refine.resolvent import Resolvent
 from rsae.training import compiled_step
 from rsae.training.finetune import Outcome, finetune
-from tests.upgrade.parallel_worker import D_SAE, DATA, SETTINGS, Leaving, sae
+from tests.training.parallel_worker import D_SAE, DATA, SETTINGS, Leaving, sae
 
 CASES = [
     ("relu", "paper", "fp32"),

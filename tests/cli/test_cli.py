@@ -9,7 +9,7 @@ import pytest
 
 from rsae.plan import load_plans, studies
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def rsae(*arguments):

@@ -16,7 +16,7 @@ from rsae.sae.gates import kernels
 from rsae.sae.gates.relu import ReLU
 from rsae.training import compiled_step
 from rsae.training.finetune import Settings, finetune
-from tests.upgrade.compiled_worker import CASES
+from tests.training.compiled_worker import CASES
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-5  # of the largest entry of a tensor, after forty steps: sums of fp32 in another order
@@ -26,7 +26,7 @@ SETTINGS = Settings(steps=20, batch=64, lr=1e-3, slow_lr=1e-3, decay_share=0.2, 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
-    command = [sys.executable, "-m", "tests.upgrade.compiled_worker", str(folder)]
+    command = [sys.executable, "-m", "tests.training.compiled_worker", str(folder)]
     environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(folder / "cache")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -1,4 +1,4 @@
-"""What each process of the parallel tests runs: fine-tunes of small SAEs, as tests/upgrade/test_parallel.py asks."""
+"""What each process of the parallel tests runs: fine-tunes of small SAEs, as tests/training/test_parallel.py asks."""
 
 import os
 import sys

@@ -1,7 +1,8 @@
-import pytest
-
 from collections.abc import Sequence
 from itertools import pairwise
+
+import pytest
+
 from rsae.config.sources import Docstrings
 from rsae.data.text.docstrings import documents, modules, shingles
 from rsae.data.text.documents import SPLITS, split_of

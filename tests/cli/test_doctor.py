@@ -8,7 +8,7 @@ import pytest
 from rsae.cli import doctor
 from rsae.sae.gates import kernels
 from tests import hub as local
-from tests.test_cli import rsae
+from tests.cli.test_cli import rsae
 
 DISK = shutil.disk_usage("/")
 

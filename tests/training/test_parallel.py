@@ -13,7 +13,7 @@ import torch
 from rsae.plan import load_plans
 from rsae.sae.model import SAE
 from tests.faults import pipeline
-from tests.upgrade import parallel_worker
+from tests.training import parallel_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-5
@@ -29,7 +29,7 @@ def torchrun(processes: int, *command: str, cwd: Path, **env: str) -> None:
 
 def launch(processes: int, by: str, folder: Path, stop_at: int = -1) -> None:
     """One torchrun for all gates."""
-    torchrun(processes, "tests.upgrade.parallel_worker", by, str(folder), str(stop_at), cwd=ROOT)
+    torchrun(processes, "tests.training.parallel_worker", by, str(folder), str(stop_at), cwd=ROOT)
 
 
 @pytest.fixture(scope="module")

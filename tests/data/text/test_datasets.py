@@ -89,7 +89,7 @@ except ValueError as error:
 def streamed(home, hub, revision="main", column="content"):
     call = [sys.executable, "-c", SCRIPT, revision, column]
     env = local.environment(home, hub)
-    done = subprocess.run(call, env=env, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(call, env=env, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -118,7 +118,7 @@ def test_classes_that_subsets_and_columns_say_come_in_equal_shares(tmp_path):
         done, wrong = (
             subprocess.run(
                 [sys.executable, "-c", code], env=local.environment(tmp_path / "home", hub), capture_output=True,
-                text=True, cwd=Path(__file__).parents[1],
+                text=True, cwd=Path(__file__).parents[3],
             )
             for code in (SPEECHES, SPEECHES.replace("'en-fr'", "'en-de'"))
         )  # fmt: skip
