@@ -40,7 +40,7 @@ def run() -> list[dict]:
             num, den, c_in, c_out = (x.requires_grad_() for x in parts)
             contestants = {
                 "relu": lambda: _both_ways(torch.relu, h, g),
-                kernels.path(): lambda gate=gate: _both_ways(gate, h, g),
+                kernels.backend(): lambda gate=gate: _both_ways(gate, h, g),
             }
             if n_scales == 1:
                 contestants["naive"] = lambda a=num, b=den, c=c_in, d=c_out: _both_ways(
@@ -48,7 +48,7 @@ def run() -> list[dict]:
                 )
             seconds = alternate(contestants, 9)
             what = f"gate {degree}, {'one scale' if n_scales == 1 else 'a scale per feature'}"
-            rows.append(row(f"{what}, against relu", seconds, kernels.path(), "relu", goal))
+            rows.append(row(f"{what}, against relu", seconds, kernels.backend(), "relu", goal))
             if n_scales == 1:
                 rows.append(row(f"naive eager {what}, against relu", seconds, "naive", "relu"))
     return rows

@@ -28,7 +28,7 @@ from rsae.training import compiled_step
 
 DEGREE, STEPS = (9, 8), 22_000  # of the paper's fine-tunes
 DTYPES: dict[Precision, torch.dtype] = {"tf32": torch.float32, "bf16": torch.bfloat16}
-CONTESTANTS: tuple[tuple[str, Callable[[], Gate], compiled_step.Path], ...] = (
+CONTESTANTS: tuple[tuple[str, Callable[[], Gate], compiled_step.Mode], ...] = (
     ("rational", lambda: rational(DEGREE, 1), "eager"),
     ("rational, compiled", lambda: rational(DEGREE, 1), "compiled"),
     ("relu", ReLU, "eager"),
@@ -61,7 +61,7 @@ def run(device: str = "cuda", sizes: Sizes = FULL) -> dict[str, Any]:
         return {"not_run": "no CUDA device"}
     where = torch.device(device)
     name = torch.cuda.get_device_name() if device == "cuda" else device
-    found: dict[str, Any] = {"device": name, "gate_path": kernels.path(device)}
+    found: dict[str, Any] = {"device": name, "gate_path": kernels.backend(device)}
     with training("tf32"):
         found["ceilings"] = ceilings = _ceilings(where, sizes)
         found["shapes"] = [_kept(lambda s=shape: _shape(where, *s, sizes.batch, ceilings)) for shape in sizes.shapes]
@@ -193,7 +193,7 @@ def _fine_tunes(where: torch.device, sizes: Sizes) -> dict[str, Any]:
     smaller than the data.
     """
     d_in, d_sae = sizes.trained
-    path = compiled_step.path(where.type, STEPS)
+    path = compiled_step.mode(where.type, STEPS)
     found: dict[str, Any] = {"d_in": d_in, "d_sae": d_sae, "tokens": sizes.tokens, "steps": sizes.steps, "path": path}
     with tempfile.TemporaryDirectory() as name:
         n = sizes.tokens
@@ -233,7 +233,7 @@ def _beside(where: torch.device, sizes: Sizes) -> dict[str, Any]:
     with torch.device(where):
         host = Gemma2ForCausalLM(sizes.host)
     d_in, d_sae = sizes.hosted
-    path = compiled_step.path(where.type, STEPS)
+    path = compiled_step.mode(where.type, STEPS)
     fine_tune = ours(rational(DEGREE, 1), d_in, d_sae, sizes.batch, where.type, "bf16", path)
     x = torch.randn(sizes.batch, d_in, device=where)
     for _ in range(2):  # the first makes Adam's moments

@@ -13,7 +13,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.timing import Goal, alternate, row
-from rsae.data.activations.host import Host, Site
+from rsae.data.activations.host import HookPoint, Host
 from rsae.data.text.tokenizer import load_tokenizer
 
 EMBEDDED = Path("assets/embedded/host")
@@ -61,7 +61,7 @@ def store(model: Any, hook: str, ids: torch.Tensor, d_in: int, batch: int) -> Ac
 
 def compare(path: Path, hooks: list[str], what: str, n_row: int, batch: int, rounds: int) -> list[dict]:
     """Times that ours is faster: one run for all sites, where a store of sae_lens's has one site."""
-    host, sites = Host(path, hooks[0]), [Site(hook) for hook in hooks]
+    host, sites = Host(path, hooks[0]), [HookPoint(hook) for hook in hooks]
     ids = torch.randint(1, 2048, (n_row, CTX), generator=torch.Generator().manual_seed(0))
     d_in = host.capture(ids[:1]).shape[2]
     theirs: dict[str, list[ActivationsStore]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.timing import ROUNDS, alternate, row
-from rsae.runtime.matmul import affine, path
+from rsae.runtime.matmul import affine, backend
 
 SHAPES = [(4096, 256, 4096), (1024, 768, 3072)]  # tokens, width, features: a step's encoder, a layer of GPT-2 small
 NEW = """
@@ -53,7 +53,7 @@ def run() -> list[dict]:
     torch.manual_seed(0)
     rows = [
         row(
-            f"product of {n} x {d} by {d} x {m} and gradients, {path()} against torch",
+            f"product of {n} x {d} by {d} x {m} and gradients, {backend()} against torch",
             products(n, d, m),
             "ours",
             "addmm",

@@ -17,7 +17,7 @@ from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
-from rsae.training.compiled_step import Path
+from rsae.training.compiled_step import Mode
 from rsae.training.finetune import Settings, _Run
 from rsae.training.parallel import ALONE
 
@@ -32,7 +32,7 @@ def ours(
     batch: int = BATCH,
     device: str = "cpu",
     precision: Precision = "fp32",
-    path: Path = "eager",
+    path: Mode = "eager",
 ) -> _Run:
     """A fine-tune of a random SAE, with whatever the product does in a step; the first compiles a compiled one."""
     W_dec = torch.nn.functional.normalize(torch.randn(d_sae, d_in), dim=1)

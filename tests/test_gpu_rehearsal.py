@@ -50,7 +50,7 @@ def test_it_measures_everything(tmp_path):
     # each part has been said as soon as it was through
     said = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert said == [*found["shapes"], found["fine_tunes"], found["beside_the_host"], found["encode"]]
-    assert found["gate_path"] == kernels.path()
+    assert found["gate_path"] == kernels.backend()
     (shape,) = found["shapes"]
     for precision in ("tf32", "bf16"):
         assert set(shape[precision]) == {

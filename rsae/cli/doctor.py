@@ -94,7 +94,7 @@ def _gate() -> Finding:
     from rsae.sae.gates import kernels
     from rsae.sae.gates.kernels import cpp
 
-    path = kernels.path(device().type)
+    path = kernels.backend(device().type)
     if path == "compiled":
         return Finding("rational gate", "ok", f"compiled, by {cpp.compiler()}")
     if path == "fused":
@@ -112,7 +112,7 @@ def _products() -> Finding:
     where = device().type
     if where != "cpu":
         return Finding("products", "ok", "by CUDA's library")
-    if matmul.path() == "onednn":
+    if matmul.backend() == "onednn":
         return Finding("products", "ok", "by oneDNN")
     return Finding("products", "note", "by the library that torch chooses: oneDNN is asked where there is AVX-512")
 

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from rsae.runtime.custom_op import opaque
 
 
-def path(device: str = "cpu") -> str:
+def backend(device: str = "cpu") -> str:
     """Which library multiplies fp32 matrices on a type of device: ``onednn`` or ``torch``, which is torch's choice.
 
     oneDNN where there is AVX-512, unless ``torch.backends.mkldnn.flags(enabled=False)`` is around.
@@ -29,7 +29,7 @@ def takes(*tensors: Tensor) -> bool:
     """Whether oneDNN multiplies these: fp32 on a CPU, and neither divided among processes, nor rounded, nor empty."""
     plain = all(type(t) in (Tensor, nn.Parameter) and t.dtype == torch.float32 and t.numel() > 0 for t in tensors)
     device = tensors[0].device.type
-    return plain and path(device) == "onednn" and not torch.is_autocast_enabled(device)
+    return plain and backend(device) == "onednn" and not torch.is_autocast_enabled(device)
 
 
 def affine(

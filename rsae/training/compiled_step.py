@@ -13,11 +13,11 @@ import torch
 
 from rsae.runtime import matmul
 
-Path = Literal["compiled", "eager"]
+Mode = Literal["compiled", "eager"]
 LONG = 10_000  # steps over which a GPU is expected to win back the half minute of a compilation
 
 
-def path(device: str, steps: int, static: bool = True) -> Path:
+def mode(device: str, steps: int, static: bool = True) -> Mode:
     """How the steps of a fine-tune run on a type of device, which ``RSAE_STEP`` may say.
 
     Compiled on CUDA, where Triton is installed and there are :data:`LONG` steps or more; eager on a CPU, where
@@ -28,7 +28,7 @@ def path(device: str, steps: int, static: bool = True) -> Path:
         ValueError: ``RSAE_STEP`` is no path.
     """
     wanted = os.environ.get("RSAE_STEP", "")
-    if wanted not in ("", *get_args(Path)):
+    if wanted not in ("", *get_args(Mode)):
         raise ValueError(f"RSAE_STEP must be compiled or eager, or left unset for the faster path; got {wanted!r}")
     pays = device == "cuda" and steps >= LONG and importlib.util.find_spec("triton") is not None
     return "compiled" if static and (wanted == "compiled" or (not wanted and pays)) else "eager"
@@ -44,7 +44,7 @@ def compiled(loss: types.FunctionType) -> Any:
 
     Both calls raise what :func:`failed` knows where torch cannot.
     """
-    torch.compiler.assume_constant_result(matmul.path)  # it asks C++ what the processor is
+    torch.compiler.assume_constant_result(matmul.backend)  # it asks C++ what the processor is
     # of a code object of its own: torch counts a function's versions by it, and several arms may share a process
     code, name = loss.__code__.replace(), loss.__name__
     own = types.FunctionType(code, loss.__globals__, name, loss.__defaults__, loss.__closure__)

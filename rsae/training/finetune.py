@@ -49,9 +49,9 @@ class Outcome(NamedTuple):
     loss_last: float
     seconds: float
     max_code: float
-    gate_path: str  # see rsae.sae.gates.kernels.path; plain where no gate is rational
-    products: str  # see rsae.runtime.matmul.path
-    step: compiled_step.Path
+    gate_path: str  # see rsae.sae.gates.kernels.backend; plain where no gate is rational
+    products: str  # see rsae.runtime.matmul.backend
+    step: compiled_step.Mode
     parts: int  # into which each batch was cut, for want of memory
     processes: int = 1
     by: str | None = None  # what the processes divided: token or feature
@@ -99,7 +99,7 @@ def finetune(
         library = "onednn" if matmul.takes(sae.W_enc) else "torch"
     group.give(sae)
     rational = any(isinstance(module, Rational) for module in sae.modules())
-    gate_path = (kernels.path(where.type) if group.compiles else "tiled") if rational else "plain"
+    gate_path = (kernels.backend(where.type) if group.compiles else "tiled") if rational else "plain"
     return Outcome(
         loss_first=run.first,
         loss_last=run.last,
@@ -120,7 +120,7 @@ class _Run:
     def __init__(self, sae: SAE, settings: Settings, trains: tuple[str, ...], group: Alone) -> None:
         self.sae, self.settings, self.group = sae, settings, group
         static = sae.refine is None and group.compiles  # the sizes of a refinement's systems depend on the data
-        self.path: compiled_step.Path = compiled_step.path(sae.W_enc.device.type, settings.steps, static)
+        self.path: compiled_step.Mode = compiled_step.mode(sae.W_enc.device.type, settings.steps, static)
         self.loss = compiled_step.compiled(objectives.loss) if self.path == "compiled" else objectives.loss
         self.optimiser = torch.optim.Adam(_groups(sae, settings, trains), fused=True)
         decay = max(1, round(settings.decay_share * settings.steps))

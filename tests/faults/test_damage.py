@@ -1,6 +1,6 @@
 """Files of a finished run, damaged: the command that reads them says which, and what to do.
 
-Shards, foreign teachers and the checkpoint have tests of their own (tests/data/activations/test_shards.py, tests/sae/loading,
+Shards, foreign teachers and the checkpoint have tests of their own (tests/data, tests/sae/loading,
 tests/runtime/test_checkpoint.py); here is everything else, and the whole as a person meets it.
 """
 

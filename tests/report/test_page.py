@@ -67,7 +67,7 @@ def test_documents_are_taken_apart(claims):
     ],
 )
 def test_cells_sort_by_their_number_and_know_their_verdict(text, key, word):
-    assert markdown.cell(text) == markdown.Cell(text, key, word)
+    assert markdown.cell(text) == markdown.TableCell(text, key, word)
 
 
 def test_the_overview_has_a_row_per_claim_and_a_word_per_pair(claims):

@@ -7,7 +7,7 @@ import pytest
 
 from rsae.config.load import load
 from rsae.report.tables import paper_numbers
-from rsae.report.tables.paper_numbers import Cell, Reported
+from rsae.report.tables.paper_numbers import Reported, ReportedCell
 
 PAIR = {"host": "h", "teacher": "t", "arm": "rsae"}
 
@@ -20,7 +20,7 @@ def frame(*rows):
 
 def one(value, rounding=0.001, **change):
     return Reported(
-        source="s", cells=[Cell(**{**PAIR, "metric": "mse", "value": value, "rounding": rounding, **change})]
+        source="s", cells=[ReportedCell(**{**PAIR, "metric": "mse", "value": value, "rounding": rounding, **change})]
     )
 
 

@@ -14,7 +14,7 @@ from rsae.data.activations.fast_layers import quick
 from rsae.runtime import matmul
 from rsae.runtime.matmul import affine
 
-onednn = pytest.mark.skipif(matmul.path() != "onednn", reason="oneDNN is not what multiplies here")
+onednn = pytest.mark.skipif(matmul.backend() != "onednn", reason="oneDNN is not what multiplies here")
 
 
 def columns(n: int, m: int) -> torch.Tensor:
@@ -93,9 +93,9 @@ def test_other_dtypes_are_left_to_torch():
 @onednn
 def test_torchs_own_switch_turns_it_off():
     with torch.backends.mkldnn.flags(enabled=False):
-        assert matmul.path() == "torch"
-    assert matmul.path() == "onednn"
-    assert matmul.path("cuda") == "torch"
+        assert matmul.backend() == "torch"
+    assert matmul.backend() == "onednn"
+    assert matmul.backend("cuda") == "torch"
 
 
 @onednn

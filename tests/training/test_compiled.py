@@ -75,9 +75,9 @@ def test_a_refinement_stays_eager(found):
 def test_which_of_them_runs(monkeypatch, wanted, device, steps, static, path):
     monkeypatch.setenv("RSAE_STEP", wanted)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # Triton is installed
-    assert compiled_step.path(device, steps, static) == path
+    assert compiled_step.mode(device, steps, static) == path
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert compiled_step.path(device, steps, static) == (path if wanted else "eager")
+    assert compiled_step.mode(device, steps, static) == (path if wanted else "eager")
 
 
 def test_another_path_is_refused(monkeypatch, make_sae):
@@ -121,13 +121,13 @@ def of_the_gate(n_tok, d_sae):
 def test_torch_is_told_the_shapes_of_the_gates_operations(monkeypatch, path, size):
     """By torch's own checks of an operation: what it says of its results, and that they share no memory."""
     monkeypatch.setenv("RSAE_GATE", "tiled" if path == "tiled" else "")
-    assert kernels.path() == path
+    assert kernels.backend() == path
     codes, gradients = of_the_gate(*size)
     torch.library.opcheck(torch.ops.rsae.rational.default, codes)
     torch.library.opcheck(torch.ops.rsae.rational_gradients.default, gradients)
 
 
-@pytest.mark.skipif(matmul.path() != "onednn", reason="oneDNN is asked where there is AVX-512")
+@pytest.mark.skipif(matmul.backend() != "onednn", reason="oneDNN is asked where there is AVX-512")
 @pytest.mark.parametrize("bias", [None, torch.randn(3)])
 def test_torch_is_told_the_shape_of_a_product(bias):
     for x in (torch.randn(5, 4), torch.randn(4, 5).T):

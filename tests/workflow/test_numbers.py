@@ -163,8 +163,8 @@ def test_shards_and_their_manifest(quick):
 def test_the_run_card(quick):
     card = json.loads((quick.folder / "results/quick/run-card.json").read_text())
     assert {"commit", "lock_digest", "config_digest", "device", "versions"} <= set(card)
-    assert card["gate_paths"] == sorted({kernels.path(), "plain"})
-    assert card["products"] == [matmul.path()]
+    assert card["gate_paths"] == sorted({kernels.backend(), "plain"})
+    assert card["products"] == [matmul.backend()]
     assert card["steps"] == ["eager"]  # on a CPU
     assert card["torch_threads"] == [1]
     assert card["objectives"]["pairs"]["gpt2-docs-quick/relu"]["l1_coefficient"] == 1.42

@@ -24,7 +24,7 @@ from rsae.runtime.progress import progress
 BATCH = 32  # rows that are captured together
 
 
-class Site(NamedTuple):
+class HookPoint(NamedTuple):
     """One place in the residual stream, and how it is seen there."""
 
     hook: str
@@ -68,12 +68,12 @@ class Host:
         self.readers = _readers(self.model)  # before a bridge wraps them
         blocks = range(len(_blocks(self.model)))
         self.hooks = [f"blocks.{i}.hook_resid_{at}" for i in blocks for at in ("pre", "post")]
-        self.hook, self.centred = self.site = Site(hook, center_writing_weights)
+        self.hook, self.centred = self.site = HookPoint(hook, center_writing_weights)
         self.n_before = self._blocks_before(self.site)
         self.longest = getattr(self.model.config, "max_position_embeddings", None)
         self.vocab: int = self.model.get_output_embeddings().out_features  # logits per position
 
-    def _blocks_before(self, site: Site) -> int:
+    def _blocks_before(self, site: HookPoint) -> int:
         """How many blocks lie before a site, having checked that it can be seen as it is asked for."""
         if site.hook not in self.hooks:
             raise ValueError(
@@ -111,7 +111,7 @@ class Host:
         return self.captures(ids, [self.site])[0]
 
     @torch.no_grad()
-    def captures(self, ids: Int[Tensor, "b len"], sites: Sequence[Site]) -> list[Float[Tensor, "b len d_in"]]:
+    def captures(self, ids: Int[Tensor, "b len"], sites: Sequence[HookPoint]) -> list[Float[Tensor, "b len d_in"]]:
         """The residual stream at each of ``sites``, of one run; what comes after the last of them is not run.
 
         Raises:
@@ -190,7 +190,7 @@ def _handing_on(blocks: list[Any], like: Any, resid: Tensor) -> AbstractContextM
     return computing(dict.fromkeys(blocks, lambda *args, **kwargs: output))
 
 
-def _seen(x: Tensor, site: Site) -> Tensor:
+def _seen(x: Tensor, site: HookPoint) -> Tensor:
     return x - x.mean(-1, keepdim=True) if site.centred else x
 
 
@@ -213,7 +213,7 @@ def _readers(model: nn.Module) -> set[str]:
 
 
 def activations(
-    host: Any, rows: TokenRows, what: str, first: int = 0, sites: Sequence[Site] | None = None
+    host: Any, rows: TokenRows, what: str, first: int = 0, sites: Sequence[HookPoint] | None = None
 ) -> Iterator[tuple[Row, Float[Tensor, "n width"]]]:
     """What ``host`` captures at every position of text, row by row in their order; BOS is left out.
 

@@ -45,7 +45,7 @@ def opened(path: Path | str) -> Path:
     return Path(path) if receipt is None else Path(receipt.local)
 
 
-class Checkpoint(NamedTuple):
+class TeacherFiles(NamedTuple):
     """The files of a teacher, and where they came from if they were fetched."""
 
     path: Path
@@ -54,7 +54,7 @@ class Checkpoint(NamedTuple):
     folder: str | None
 
 
-def checkpoint(path: Path, layout: Layout | None) -> Checkpoint:
+def teacher_files(path: Path, layout: Layout | None) -> TeacherFiles:
     """The teacher that ``path`` is, or that it is the receipt of; without a word on its layout, look at the files.
 
     Raises:
@@ -62,6 +62,6 @@ def checkpoint(path: Path, layout: Layout | None) -> Checkpoint:
     """
     receipt = read(path)
     if receipt is None:
-        return Checkpoint(path, layout or detect(path), None, None)
+        return TeacherFiles(path, layout or detect(path), None, None)
     local = Path(receipt.local)
-    return Checkpoint(local, receipt.layout or detect(local), receipt.repo, receipt.folder)
+    return TeacherFiles(local, receipt.layout or detect(local), receipt.repo, receipt.folder)

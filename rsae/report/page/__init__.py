@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from rsae.report.page.markdown import Block, Cell, Heading, Prose, Table
+from rsae.report.page.markdown import Block, Heading, Prose, Table, TableCell
 
 HERE = Path(__file__).parent
 
@@ -87,7 +87,7 @@ def overview(blocks: Sequence[Block]) -> list[Claim]:
     return found
 
 
-def _records(table: Table) -> list[dict[str, Cell]]:
+def _records(table: Table) -> list[dict[str, TableCell]]:
     return [dict(zip(table.header, row, strict=True)) for row in table.rows]
 
 

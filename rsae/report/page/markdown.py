@@ -25,7 +25,7 @@ class Prose(NamedTuple):
     html: str
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """Text of a cell, what it is sorted by, and the verdict that it begins with."""
 
     text: str
@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
     under: str
     header: list[str]
-    rows: list[list[Cell]]
+    rows: list[list[TableCell]]
 
 
 Block = Heading | Prose | Table
@@ -82,8 +82,8 @@ def _table(tokens: list, under: str) -> Table:
     return Table(under, rows[0], [[cell(text) for text in row] for row in rows[1:]])
 
 
-def cell(text: str) -> Cell:
+def cell(text: str) -> TableCell:
     """A cell as it is read and as it is sorted: by its first number where it begins with one."""
     number = NUMBER.match(text)
     word = next((w for w in sorted(WORDS, key=len, reverse=True) if re.match(re.escape(w) + r"(?![\w*])", text)), "")
-    return Cell(text, float(number[1]) if number else text.lower(), word)
+    return TableCell(text, float(number[1]) if number else text.lower(), word)

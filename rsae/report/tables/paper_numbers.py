@@ -22,7 +22,7 @@ METRICS: dict[Quantity, tuple[str, ...]] = {
 }
 
 
-class Cell(Strict):
+class ReportedCell(Strict):
     """One number of the source; with ``minus``, the difference of two arms."""
 
     host: str
@@ -38,7 +38,7 @@ class Reported(Strict):
     """``config/reported.yaml``."""
 
     source: str
-    cells: list[Cell]
+    cells: list[ReportedCell]
 
 
 class Convention(NamedTuple):
@@ -55,7 +55,7 @@ class Convention(NamedTuple):
 class Compared(NamedTuple):
     """A reported cell and ours under one convention; all NaN where it was not run."""
 
-    cell: Cell
+    cell: ReportedCell
     convention: Convention | None
     value: float  # mean over seeds
     low: float  # lowest end of the seeds' 95% intervals
@@ -98,7 +98,7 @@ def _distance(compared: Sequence[Compared]) -> tuple[int, float]:
     return len(compared) - len(apart), float(np.mean(apart)) if apart else 0.0
 
 
-def _measured(cell: Cell, convention: Convention, cells: pd.DataFrame) -> Compared:
+def _measured(cell: ReportedCell, convention: Convention, cells: pd.DataFrame) -> Compared:
     def rows(arm: str) -> pd.DataFrame:
         wanted = {"host": cell.host, "teacher": cell.teacher, "arm": arm, **convention._asdict()}
         return cells.loc[np.logical_and.reduce([cells[k] == v for k, v in wanted.items()]), :]

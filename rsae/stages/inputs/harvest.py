@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rsae.data.activations import shard_writer, shards
-from rsae.data.activations.host import Host, Site, activations
+from rsae.data.activations.host import HookPoint, Host, activations
 from rsae.data.text import tokens
 from rsae.runtime.checkpoint import until_done
 from rsae.runtime.device import set_up_torch
@@ -33,7 +33,7 @@ def run(
     """
     set_up_torch()
     source = tokens.read(token_file)
-    at = [Site(site["hook"], site["center_writing_weights"]) for site in sites]
+    at = [HookPoint(site["hook"], site["center_writing_weights"]) for site in sites]
     model, what = Host(host, *at[0]), f"harvest {out[0].name}"
     names = {row.document: row.name for row in source.rows}
     targets = [

@@ -7,7 +7,7 @@ from typing import Any
 from rsae.config.layouts import Layout
 from rsae.config.types import Kind
 from rsae.data.activations.shards import Shards
-from rsae.data.hub.receipts import checkpoint
+from rsae.data.hub.receipts import teacher_files
 from rsae.sae import loading
 from rsae.sae.model import SAE
 
@@ -32,5 +32,5 @@ def settled(
     Raises:
         ValueError: it cannot be loaded, is of another kind or width, or was trained at another site.
     """
-    files = checkpoint(teacher, layout)
+    files = teacher_files(teacher, layout)
     return loading.load(files.path, kind, Shards(calibration).d_in, bandwidth, files.layout, stated, hook)

@@ -11,7 +11,7 @@ from rsae.config.types import Kind
 from rsae.data.activations.batches import chunks
 from rsae.data.activations.host import Host
 from rsae.data.activations.shards import Shards
-from rsae.data.hub.receipts import checkpoint
+from rsae.data.hub.receipts import teacher_files
 from rsae.data.text import tokens
 from rsae.evaluate import teacher_check
 from rsae.evaluate.downstream import Replacement, downstream_sums
@@ -46,7 +46,7 @@ def run(
             published figure; the message names the likely cause.
     """
     set_up_torch()
-    shards, files = Shards(calibration), checkpoint(teacher, layout)
+    shards, files = Shards(calibration), teacher_files(teacher, layout)
     ours = settled(teacher, calibration, hook=hook, kind=kind, bandwidth=bandwidth, layout=layout, stated=stated).to(
         device()
     )

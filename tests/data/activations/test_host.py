@@ -14,7 +14,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from rsae.data.activations.host import Host, Site
+from rsae.data.activations.host import HookPoint, Host
 
 EMBEDDED = "assets/embedded/host"
 
@@ -140,14 +140,14 @@ def test_several_sites_are_captured_in_one_run_that_ends_behind_the_last():
         "blocks.1.hook_resid_post",
         "blocks.2.hook_resid_pre",
     ]
-    found = host.captures(ids, [Site(hook) for hook in hooks])
+    found = host.captures(ids, [HookPoint(hook) for hook in hooks])
     assert ran == [0, 1, 2]
     for x, wanted in zip(found, (states[3], states[0], states[2], states[2]), strict=True):
         torch.testing.assert_close(x, wanted, atol=1e-5, rtol=1e-5)
-    (centred,) = host.captures(ids, [Site(hooks[0], True)])
+    (centred,) = host.captures(ids, [HookPoint(hooks[0], True)])
     torch.testing.assert_close(centred, states[3] - states[3].mean(-1, keepdim=True), atol=1e-5, rtol=1e-5)
     with pytest.raises(ValueError, match=r"no hook 'blocks\.9\.hook_resid_post'"):
-        host.captures(ids, [Site("blocks.9.hook_resid_post")])
+        host.captures(ids, [HookPoint("blocks.9.hook_resid_post")])
 
 
 def test_blocks_before_the_hook_are_not_run_again():

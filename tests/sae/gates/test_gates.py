@@ -139,7 +139,7 @@ def reference(gate: Rational, h: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("name", [name for name in gates() if name.startswith("rational")])
 def test_rational_value_and_every_gradient_agree_with_autograd_in_float64(monkeypatch, name, path):
     monkeypatch.setenv("RSAE_GATE", {"tiled": "tiled", "compiled": ""}[path])
-    assert kernels.path() == path
+    assert kernels.backend() == path
     gate, twin = gates()[name], gates()[name].double()
     twin.num0, twin.den0 = twin.num0.double(), twin.den0.double()
     h = 2 * torch.randn(64, D_SAE, generator=torch.Generator().manual_seed(1))

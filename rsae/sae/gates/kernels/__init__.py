@@ -18,7 +18,7 @@ from rsae.sae.gates.kernels import cpp, tiled
 from rsae.sae.gates.kernels.tiled import Gradients, Shape
 
 
-def path(device: str = "cpu") -> str:
+def backend(device: str = "cpu") -> str:
     """Which implementation runs on a type of device.
 
     ``fused`` on CUDA, where Triton is installed; ``compiled`` on a CPU, where a C++ compiler is found; else
@@ -48,7 +48,7 @@ def _fastest(device: str) -> str:
 
 
 def _implementation(h: Tensor) -> ModuleType:
-    name = path(h.device.type)
+    name = backend(h.device.type)
     if name == "fused":
         # by name: Triton is slow to import, and no part of a CPU's installation
         return importlib.import_module(f"{__name__}.cuda")
