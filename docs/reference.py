@@ -13,7 +13,7 @@ PAGE = ROOT / "docs/api.md"
 sys.path.insert(0, str(ROOT))  # the package is run from a clone
 # what somebody imports; everything else is called by these or by Snakemake
 PUBLIC = {
-    "rsae.api": ["upgrade", "Upgraded"],
+    "rsae": ["upgrade", "Upgraded"],
     "rsae.saelens": ["RSAEConfig", "RSAE", "convert"],
     "rsae.standalone": ["SAE"],
     "rsae.sae.model": ["SAE"],

@@ -38,7 +38,7 @@ def test_code_reruns_exactly_the_stages_that_use_it(untouched):
     untouched.edit("rsae/report/stats/bootstrap.py", "LEVEL = 0.95", "LEVEL = 0.9")
     assert untouched.planned("quick") == TABLES
     every = ("relu", "jumprelu", "topk")
-    untouched.edit("rsae/report/tables/numbers.py", "3 - math", "4 - math")
+    untouched.edit("rsae/report/tables/writing.py", "3 - math", "4 - math")
     assert untouched.planned("quick") == TABLES
     untouched.edit("rsae/stages/evaluation/evaluate_downstream.py", "n_doc = 1 + max", "n_doc = +1 + max")
     assert untouched.planned("quick") == TABLES | {f"evaluate-downstream {HOST} --teacher {t}" for t in every}

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from rsae.report.stats.cells import Comparison
 from rsae.report.stats.verdicts import RELATIVE, Verdict, verdicts
-from rsae.report.tables.numbers import plain
+from rsae.report.tables.writing import plain
 
 
 class Cost(NamedTuple):

@@ -10,7 +10,7 @@ from rsae.report.stats.cells import Comparison, Pair
 from rsae.report.stats.metrics import COMPARED, METRICS
 from rsae.report.stats.verdicts import ABSOLUTE, RELATIVE, Verdict, verdicts
 from rsae.report.tables.claims import Costs
-from rsae.report.tables.numbers import plain
+from rsae.report.tables.writing import plain
 
 RULE = """\
 `hard` codes are exactly 0 outside the declared support, and every number of their row uses those

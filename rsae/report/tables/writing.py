@@ -1,5 +1,6 @@
 """A table twice: full precision for programs, four digits for people."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,3 +30,11 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def plain(value: float, signed: bool = False) -> str:
+    """Four significant digits, without an exponent for what people read as plain numbers."""
+    if value == 0:
+        return "0"
+    digits = max(0, 3 - math.floor(math.log10(abs(value))))
+    return f"{value:{'+' if signed else ''}.{min(digits, 7)}f}"
