@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-Layout = Literal["sae_lens", "gemma_scope", "dictionary_learning"]
+Layout = Literal["sae_lens", "gemma_scope", "gemma_scope_2", "dictionary_learning", "sparsify"]
 
 
 # the files of a teacher in each layout, below its folder
 LAYOUTS: dict[Layout, tuple[str, ...]] = {
     "sae_lens": ("cfg.json", "sae_weights.safetensors"),
     "gemma_scope": ("params.npz",),
+    "gemma_scope_2": ("config.json", "params.safetensors"),
     "dictionary_learning": ("config.json", "ae.pt"),
+    "sparsify": ("cfg.json", "sae.safetensors"),
 }
 
 
@@ -42,6 +44,10 @@ def host_files(names: Sequence[str]) -> list[str]:
 
 def detect(path: Path) -> Layout:
     """The layout of a local teacher, by the names of its files; sae_lens's where nothing else is recognised."""
-    if path.is_file() or (not (path / "cfg.json").is_file() and (path / "config.json").is_file()):
-        return "dictionary_learning"
-    return "gemma_scope" if (path / "params.npz").is_file() else "sae_lens"
+    if path.is_file():
+        return "gemma_scope" if path.suffix == ".npz" else "dictionary_learning"
+    for layout in ("sparsify", "gemma_scope", "gemma_scope_2"):
+        if all((path / name).is_file() for name in LAYOUTS[layout]):
+            return layout
+    found = {name for name in ("cfg.json", "config.json") if (path / name).is_file()}
+    return "dictionary_learning" if found == {"config.json"} else "sae_lens"

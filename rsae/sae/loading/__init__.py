@@ -7,8 +7,9 @@ from typing import Any
 from rsae.config.layouts import Layout, detect
 from rsae.config.types import Kind
 from rsae.runtime.files import short
-from rsae.sae.loading import dictionary_learning, gemma_scope, sae_lens
-from rsae.sae.loading.weights import Weights, check_site, settle
+from rsae.sae.loading import dictionary_learning, gemma_scope, sae_lens, sparsify
+from rsae.sae.loading.sites import check_site, site_of
+from rsae.sae.loading.weights import Weights, settle, with_stated
 from rsae.sae.model import SAE
 
 
@@ -33,7 +34,7 @@ def load(
     path, what = Path(path), f"teacher {path}"
     if not path.exists():
         raise ValueError(f"{what} does not exist; it must be a folder or a checkpoint file")
-    weights = _read(path, layout or detect(path), kind, what)._replace(**(stated or {}))
+    weights = with_stated(_read(path, layout or detect(path), kind, what), stated, what)
     if weights.kind != kind:
         raise ValueError(f"{what} has a {weights.kind} gate, the config says kind: {kind}; correct one of them")
     if hook is not None:
@@ -55,7 +56,7 @@ def settled(
     Raises:
         ValueError: a gate or a normalisation that is not supported, or weights that are not finite.
     """
-    return _checked(sae_lens.weights(source, what)._replace(**(stated or {})), what, bandwidth)
+    return _checked(with_stated(sae_lens.weights(source, what), stated, what), what, bandwidth)
 
 
 def load_any(
@@ -69,19 +70,19 @@ def load_any(
         ValueError: see :func:`load`; or a lone checkpoint without a kind.
     """
     path, what, metadata = Path(path), f"teacher {path}", {}
-    match detect(path):
-        case "sae_lens":
-            opened = sae_lens.open_sae(path, what)
-            weights, metadata = sae_lens.weights(opened, what), opened.cfg.metadata.to_dict()
-        case "gemma_scope":
-            weights = gemma_scope.read(path, what)
-        case _ if path.is_file() and kind is None:
-            raise ValueError(f"{what} is a lone checkpoint, which does not say its gate; give `kind` (--kind) too")
-        case _:
-            weights = dictionary_learning.read(path, what, kind or "relu")  # of a folder, its class is read
+    layout = detect(path)
+    if layout == "sae_lens":
+        opened = sae_lens.open_sae(path, what)
+        weights, metadata = sae_lens.weights(opened, what), opened.cfg.metadata.to_dict()
+    elif layout == "dictionary_learning" and path.is_file() and kind is None:
+        raise ValueError(f"{what} is a lone checkpoint, which does not say its gate; give `kind` (--kind) too")
+    else:
+        weights = _read(path, layout, kind, what)
     if kind is not None and weights.kind != kind:
         raise ValueError(f"{what} has a {weights.kind} gate, and not {kind}; leave `kind` out")
-    return _checked(weights._replace(**(stated or {})), what, 0.05), metadata
+    if weights.hook is not None:
+        metadata["hook_name"] = site_of(weights.hook) or weights.hook
+    return _checked(with_stated(weights, stated, what), what, 0.05), metadata
 
 
 def _checked(weights: Weights, what: str, bandwidth: float) -> SAE:
@@ -93,13 +94,15 @@ def _checked(weights: Weights, what: str, bandwidth: float) -> SAE:
     return settle(weights, what, bandwidth)
 
 
-def _read(path: Path, layout: Layout, kind: Kind, what: str) -> Weights:
+def _read(path: Path, layout: Layout, kind: Kind | None, what: str) -> Weights:
     try:
         match layout:
             case "sae_lens":
                 return sae_lens.read(path, what)
-            case "gemma_scope":
+            case "gemma_scope" | "gemma_scope_2":
                 return gemma_scope.read(path, what)
+            case "sparsify":
+                return sparsify.read(path, what)
             case _:
                 return dictionary_learning.read(path, what, kind)
     except (AttributeError, TypeError, OverflowError) as error:  # a setting of another type than its writer's

@@ -1,7 +1,7 @@
 """What a checkpoint holds once its layout is understood, and its settling into the skeleton."""
 
-import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from rsae.sae.gates.base import Gate
 from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
+from rsae.sae.loading.said import completed, count
 from rsae.sae.model import LINEAR, SAE, Normalization
 
 # gates of other people's SAEs that the skeleton cannot hold: a piece of their name, and what they are
@@ -37,13 +38,14 @@ class Weights(NamedTuple):
     W_dec: Tensor  # [d_sae, d_in]
     b_dec: Tensor  # [d_in]
     apply_b_dec_to_input: bool
-    k: int | None = None
+    k: Any = None  # as its writer has it: see rsae.sae.loading.said.count
     threshold: Tensor | None = None  # [d_sae], in units of h
     normalize_activations: Normalization = "none"
     input_mean: Tensor | None = None  # [d_in], in activation units
     input_scale: float = 1.0
     rescaled: bool = False
     hook: str | None = None  # the site that it was trained on, where its files say so
+    said: frozenset[str] = frozenset()  # which of these fields stand in the files, and are not this layout's custom
 
 
 def refuse_unsupported(name: str, what: str) -> None:
@@ -53,6 +55,18 @@ def refuse_unsupported(name: str, what: str) -> None:
             raise ValueError(
                 f"{what} is of class {name}: {gate} is not yet supported; take a ReLU, JumpReLU or TopK SAE"
             )
+
+
+def with_stated(w: Weights, stated: Mapping[str, Any] | None, what: str) -> Weights:
+    """The weights, completed by what their owner knows.
+
+    Raises:
+        ValueError: the files say otherwise.
+    """
+    said = {name: getattr(w, name) for name in w.said}
+    if w.k is not None:
+        said["k"] = count(w.k, len(w.b_enc), what)
+    return w._replace(**completed(said, stated, what))
 
 
 def settle(w: Weights, what: str, bandwidth: float) -> SAE:
@@ -92,31 +106,6 @@ def settle(w: Weights, what: str, bandwidth: float) -> SAE:
     return sae
 
 
-def check_site(trained: str | None, hook: str, what: str) -> None:
-    """Refuse a teacher of another residual site than ``hook``.
-
-    Raises:
-        ValueError: its files name another one.
-    """
-    sites = [_site(name) for name in (trained, hook)]
-    if None not in sites and sites[0] != sites[1]:
-        raise ValueError(
-            f"{what} was trained at {trained}, the suite harvests {hook}; set `hook` of its host to the former"
-        )
-
-
-def _site(hook: str | None) -> int | None:
-    """How many blocks lie before a residual site: the end of one block is the beginning of the next.
-
-    None where the name is no residual site in transformer_lens's words or dictionary_learning's.
-    """
-    found = re.fullmatch(r"blocks\.(\d+)\.hook_resid_(pre|post)", hook or "")
-    if found is None:
-        found = re.fullmatch(r"resid_(?P<side>pre|post)_layer_(?P<layer>\d+)", hook or "")
-        return None if found is None else int(found["layer"]) + (found["side"] == "post")
-    return int(found[1]) + (found[2] == "post")
-
-
 def _check_shapes(w: Weights, what: str) -> None:
     if w.W_enc.ndim != 2:
         raise ValueError(f"{what}: W_enc has shape {tuple(w.W_enc.shape)}, expected (d_in, d_sae)")
@@ -138,12 +127,12 @@ def _gate(w: Weights, what: str, bandwidth: float) -> Gate:
         case "relu":
             return ReLU()
         case "topk":
-            if not w.k:
+            if w.k is None:
                 raise ValueError(
                     f"{what} does not say how many features it keeps; set `k` (a suite's `stated`, --k"
                     " of `rsae upgrade`)"
                 )
-            return TopK(w.k)
+            return TopK(count(w.k, len(w.b_enc), what))
         case "jumprelu":
             if w.threshold is None:
                 raise ValueError(f"{what} has no `threshold`; is it a ReLU SAE?")
