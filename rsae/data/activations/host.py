@@ -71,6 +71,7 @@ class Host:
         self.hook, self.centred = self.site = HookPoint(hook, center_writing_weights)
         self.n_before = self._blocks_before(self.site)
         self.longest = getattr(self.model.config, "max_position_embeddings", None)
+        self.n_ids: int = self.model.get_input_embeddings().num_embeddings
         self.vocab: int = self.model.get_output_embeddings().out_features  # logits per position
 
     def _blocks_before(self, site: HookPoint) -> int:
@@ -166,6 +167,11 @@ class Host:
             raise ValueError(
                 f"host {self.path} reads at most {self.longest} positions, the rows have {ids.shape[1]};"
                 " lower its `ctx`"
+            )
+        if len(ids) and not 0 <= (least := int(ids.min())) <= (most := int(ids.max())) < self.n_ids:
+            raise ValueError(
+                f"token id {most if least >= 0 else least} is none of the {self.n_ids} that host {self.path} has a row"
+                " for; its tokenizer belongs to another model, or the ids hold a mark such as -100"
             )
         return ids.to(self.device)
 

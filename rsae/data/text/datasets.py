@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rsae.data.hub import client
+from rsae.data.text.copies import distinct, words
 from rsae.data.text.documents import Document, name_hash, split_of
+from rsae.data.text.json_rows import json_rows
 
 LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text", ".md": "text"}
 UNITS = {"line": "line", "paragraph": "paragraph", "file": "document"}  # ours to the text loader's
@@ -18,16 +20,17 @@ def shared_out(
 ) -> dict[str, list[Document]]:
     """Every document in the split that a hash of its text says, in the order of that hash.
 
-    Two copies of a document can therefore never lie in two splits; all but the first are dropped.
+    Of documents that say what others said before (:mod:`rsae.data.text.copies`) the first alone is taken, so that no
+    two splits share one.
     """
     result: dict[str, list[Document]] = {s: [] for s in splits}
-    seen: set[int] = set()
-    for document in documents:
-        mark = name_hash(document.text)
-        split = split_of(document.text, shares)
-        if mark not in seen and split in result:
+    copies = 0
+    for document, first in distinct((d, words(d.text)) for d in documents):
+        copies += not first
+        if first and (split := split_of(document.text, shares)) in result:
             result[split].append(document)
-        seen.add(mark)
+    if copies:
+        print(f"{copies} documents say what others said before; left out")
     for members in result.values():
         members.sort(key=lambda d: name_hash(d.text))
     return result
@@ -58,7 +61,8 @@ def from_files(
     from datasets import load_dataset
     from pyarrow import ArrowException
 
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] * path.is_file()
+    inside = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+    files = sorted(p for p in inside if p.is_file()) if path.is_dir() else [path] * path.is_file()
     if not files:
         raise ValueError(f"text {path} does not exist or is empty; set `path` to a file or a folder of files")
     # of a folder nobody knows what else lies in it; a file was meant
@@ -69,7 +73,11 @@ def from_files(
     kind = str(kinds.pop())
     options: dict[str, Any] = {"sample_by": UNITS[per]} if kind == "text" else {}
     try:
-        rows = load_dataset(kind, data_files=[str(p) for p in files], split="train", streaming=True, **options)
+        if kind == "json":
+            rows = (entry for file in files for entry in json_rows(file))
+        else:
+            loaded = load_dataset(kind, data_files=[str(p) for p in files], split="train", streaming=True, **options)
+            rows = ((f"row {i}", row) for i, row in enumerate(loaded))
         column = "text" if kind == "text" else column
         found = _documents(rows, column, label, path.name, f"text {path}", whole=classes is None)
         yield from _first(documents, classes, found, f"text {path}")
@@ -110,7 +118,8 @@ def from_hub(
         try:
             local = client.snapshot(name, revision, "dataset") if client.offline() else None
             place, at = (name, revision) if local is None else (str(local), None)
-            rows = load_dataset(place, subset, revision=at, split=split, streaming=True)
+            loaded = load_dataset(place, subset, revision=at, split=split, streaming=True)
+            rows = ((f"row {i}", row) for i, row in enumerate(loaded))
             found = _documents(rows, column, label, name, what, whole=classes is None)
             return list(_first(documents, classes, found, what))
         except ImportError as error:  # a compression that the lock file does not cover
@@ -145,11 +154,23 @@ def _first(
 
 
 def _documents(
-    rows: Any, column: str, label: str | None, name: str, what: str, whole: bool = True
+    rows: Iterable[tuple[str, Any]], column: str, label: str | None, name: str, what: str, whole: bool = True
 ) -> Iterator[Document]:
-    """``whole``: every row must have a label; else those without are left out."""
+    """``rows`` are (where it stands, the row). ``whole``: every row must have a label; else those without are left out.
+
+    Empty rows, and rows whose text is empty or null, are passed over, and counted in the log.
+    """
     outer, *inner = column.split(".")
-    for index, row in enumerate(rows):
+    empty = 0
+    for index, (where, row) in enumerate(rows):
+        if row in (None, "", [], {}):
+            empty += 1
+            continue
+        if isinstance(row, str):  # an array of texts
+            row = {column: row}
+        if not isinstance(row, Mapping):
+            raise ValueError(f"{what}: {where} is a {type(row).__name__} and no object with the key {column!r}")
+        row = dict(row)
         # a dot leads into a column of fields, unless it is part of the column's own name
         if column not in row and inner and isinstance(row.get(outer), Mapping):
             row |= {f"{outer}.{field}": value for field, value in row[outer].items()}
@@ -160,8 +181,13 @@ def _documents(
         if label is not None and (row[label] in (None, "") or row[label] != row[label]):
             if not whole:
                 continue
-            raise ValueError(f"{what}: row {index} has no value in the column {label!r}; remove the row")
-        if not isinstance(row[column], str):
-            raise ValueError(f"{what}: row {index} of column {column!r} is no text but {type(row[column]).__name__}")
-        if row[column].strip():
-            yield Document(f"{name}:{index}", row[column], "" if label is None else str(row[label]))
+            raise ValueError(f"{what}: {where} has no value in the column {label!r}; remove the row")
+        text = row[column]
+        if text is None or (isinstance(text, str) and not text.strip()):
+            empty += 1
+            continue
+        if not isinstance(text, str):
+            raise ValueError(f"{what}: {where}, column {column!r}, is no text but {type(text).__name__}")
+        yield Document(f"{name}:{index}", text, "" if label is None else str(row[label]))
+    if empty:
+        print(f"{what}: {empty} entries without text are passed over")

@@ -1,5 +1,6 @@
 """Documents to token rows: built here, never by a library's default, for BOS changes numbers."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,23 +56,34 @@ def tokenise(
     bos: bool,
     max_tok: int | None = None,
     max_rows_per_document: int | None = None,
+    short: bool = False,
 ) -> TokenRows:
     """Cut each (name, text) into rows of at most ``ctx`` ids, document by document.
 
-    No row spans two documents. Stops at the first whole document that reaches ``max_tok`` tokens.
+    No row spans two documents. Stops at the first whole document that reaches ``max_tok`` tokens; with ``short``, a
+    text that holds fewer is taken as it is. A text is text: what looks like one of the tokenizer's marks
+    (``<|endoftext|>``) is split like any other word, and counted in the log.
 
     Raises:
-        ValueError: a document is empty, the tokenizer has no BOS though one is asked for, or the
-            text is exhausted before ``max_tok`` tokens.
+        ValueError: a document is empty or holds what no encoding can write, the tokenizer has no BOS though one is
+            asked for, or the text is exhausted before ``max_tok`` tokens.
     """
     bos_id = tokenizer.bos_token_id
     if bos and bos_id is None:
         raise ValueError("bos: true, but the host's tokenizer has no BOS token; set bos: false")
     width = ctx - bos
     rows: list[Row] = []
-    n_tok = 0
+    n_tok = marks = 0
+    mark = re.compile("|".join(map(re.escape, tokenizer.all_special_tokens)) or "(?!)")
     for index, (name, text) in enumerate(documents):
-        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"document {index} ({name!r}) holds a lone surrogate, half a character, at {error.start}; remove it"
+            ) from None
+        marks += len(mark.findall(text))
+        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
         if not ids:
             raise ValueError(f"document {index} ({name!r}) is empty; remove it from the text")
         pieces = [ids[i : i + width] for i in range(0, len(ids), width)][:max_rows_per_document]
@@ -81,8 +93,10 @@ def tokenise(
         if max_tok is not None and n_tok >= max_tok:
             break
     else:
-        if max_tok is not None and n_tok < max_tok:
+        if max_tok is not None and n_tok < max_tok and not short:
             raise ValueError(f"the text holds {n_tok} tokens, fewer than the {max_tok} asked for")
+    if marks:
+        print(f"{marks} places in the text look like marks of the tokenizer; they are read as text")
     return TokenRows(rows, bos)
 
 

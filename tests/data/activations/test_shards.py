@@ -209,7 +209,7 @@ def test_a_write_that_lacked_its_manifest_alone_is_finished_without_a_row(tmp_pa
 
     write(tmp_path / "whole", blocks())
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(shards, "canonical", full)
+        patch.setattr(shard_writer, "canonical", full)
         write_on(tmp_path, iter(blocks()), Unfinished(tmp_path / "kept", "k"))
     kept = Unfinished(tmp_path / "kept", "k")
     assert kept.n_tok == 1000

@@ -8,9 +8,11 @@ class Letters:
     """One id per letter, a = 0: the smallest tokenizer that has a token 0."""
 
     bos_token_id = 26
+    all_special_tokens = ("<bos>",)
 
-    def __call__(self, text, add_special_tokens, verbose):
+    def __call__(self, text, add_special_tokens, split_special_tokens, verbose):
         assert not add_special_tokens  # BOS is a policy of the suite, not of a tokenizer
+        assert split_special_tokens  # text is text
         return {"input_ids": [ord(c) - ord("a") for c in text]}
 
 
