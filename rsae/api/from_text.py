@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from rsae.api import output
+from rsae.api.arguments import whole
 from rsae.api.inputs import FEWEST, centred, teacher_of
 from rsae.api.upgrade import Upgraded, upgrade
 from rsae.config.sources import Docstrings, FileText, HubText
@@ -16,8 +18,10 @@ from rsae.data.hub import client
 from rsae.data.text import datasets, docstrings, tokens
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.plan import CONFIG, TEXT_SPLITS, load_text
+from rsae.sae.loading.said import completed
 
 CTX = 128  # tokens of a row, BOS included, where neither caller nor SAE says
+MANY = 100  # documents that a text should be read of, where it has so many
 SHORT = 100  # tokens: documents are asked for as if they were no longer
 
 
@@ -43,6 +47,10 @@ def run(
     Raises:
         ValueError: see :func:`rsae.upgrade`; or a text without documents, or no hook known.
     """
+    whole("max_tok", max_tok, 1)
+    if ctx is not None:
+        whole("ctx", ctx, 2)
+    output.check(out, teacher)
     given: Any = Path(teacher)
     if sae_id is None and not given.exists():
         raise ValueError(f"{teacher} is no folder on this machine; for a release of sae_lens give --sae-id too")
@@ -70,9 +78,16 @@ def tokenised(
     :data:`CTX` and yes.
     """
     ctx = int(ctx or metadata.get("context_size") or CTX)
-    bos = bool(metadata.get("prepend_bos", True)) if bos is None else bos
+    said = {k: bool(v) for k, v in metadata.items() if k == "prepend_bos" and v is not None}
+    completed(said, None if bos is None else {"prepend_bos": bos}, "the given SAE")
+    bos = said.get("prepend_bos", True) if bos is None else bos
     found = documents(text, max(FEWEST, max_tok // SHORT))
-    return _at_most(tokens.tokenise(found, load_tokenizer(host), ctx=ctx, bos=bos), max_tok)
+    # of long documents the beginnings, so that many are seen
+    most = max(1, max_tok // ((ctx - bos) * min(len(found), MANY)))
+    rows = tokens.tokenise(
+        found, load_tokenizer(host), ctx=ctx, bos=bos, max_tok=max_tok, max_rows_per_document=most, short=True
+    )
+    return _at_most(rows, max_tok)
 
 
 def documents(text: str, limit: int) -> list[tuple[str, str]]:

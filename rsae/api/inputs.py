@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from rsae.config.types import Kind
+from rsae.data.text import padding
+from rsae.data.text.copies import distinct
 from rsae.data.text.tokens import Row, TokenRows
 from rsae.sae import loading
+from rsae.sae.loading.said import completed
 from rsae.sae.model import SAE
 
 SHARES = {"finetune": 0.5, "calibration": 0.1, "threshold": 0.1, "tuning": 0.1, "test": 0.2}
@@ -22,7 +25,9 @@ ABOUT_THE_SITE = (
     "model_name", "model_from_pretrained_kwargs", "hook_name", "hook_head_index", "context_size", "prepend_bos",
     "seqpos_slice", "dataset_path",
 )  # fmt: skip
+CENTRING = "center_writing_weights"
 FEWEST = 20  # documents
+COPIED = 0.1  # share of the test that may stand in the fine-tune to the bit
 KINDS: dict[str, Kind] = {"standard": "relu", "jumprelu": "jumprelu", "topk": "topk"}
 
 
@@ -65,14 +70,37 @@ def teacher_of(
 
 def centred(metadata: Mapping[str, Any]) -> bool:
     """Whether the SAE was trained on a model whose writing weights were centred, by its owner's word."""
-    return bool((metadata.get("model_from_pretrained_kwargs") or {}).get("center_writing_weights", False))
+    return bool((metadata.get("model_from_pretrained_kwargs") or {}).get(CENTRING, False))
 
 
-def activations_of(data: Any, documents: Any, host: Any, hook: str | None, center_writing_weights: bool) -> Given:
+def centring(metadata: Mapping[str, Any], stated: bool | None) -> bool:
+    """Whether each token's mean is taken away: what the caller states, else what the SAE says of itself.
+
+    Raises:
+        ValueError: the two contradict each other.
+    """
+    said = metadata.get("model_from_pretrained_kwargs") or {}
+    completed(
+        {k: bool(v) for k, v in said.items() if k == CENTRING},
+        None if stated is None else {CENTRING: stated},
+        "the given SAE",
+    )
+    return centred(metadata) if stated is None else stated
+
+
+def activations_of(
+    data: Any,
+    documents: Any,
+    host: Any,
+    hook: str | None,
+    center_writing_weights: bool,
+    attention_mask: Any = None,
+) -> Given:
     """Activations in fp32 as they are, or what ``host`` has at ``hook`` where ``data`` is tokens.
 
     Raises:
-        ValueError: neither activations nor tokens; tokens without a host; documents that do not fit.
+        ValueError: neither activations nor tokens; tokens without a host; documents that do not fit; a row that is not
+            finite.
     """
     if not isinstance(data, TokenRows):
         data = torch.as_tensor(data).detach().cpu()
@@ -81,16 +109,73 @@ def activations_of(data: Any, documents: Any, host: Any, hook: str | None, cente
                 f"data must be activations [n_tok, d_in] or token ids [n_row, len], got shape {tuple(data.shape)}"
             )
         if data.is_floating_point():
+            if attention_mask is not None:
+                raise ValueError("attention_mask goes with token ids; of activations hand over those of text alone")
             if documents is not None and len(documents) != len(data):
                 raise ValueError(f"documents has {len(documents)} entries for {len(data)} activations")
-            return Given(data.float(), None if documents is None else np.unique(documents, return_inverse=True)[1])
-        bos = bool((data[:, 0] == data[0, 0]).all())
-        data = TokenRows([Row(i, str(i), ids.numpy().astype(np.int32)) for i, ids in enumerate(data)], bos)
+            return _finite(data.float(), None if documents is None else np.unique(documents, return_inverse=True)[1])
+        data = _rows(data.numpy(), attention_mask, host)
     if host is None or hook is None:
         raise ValueError("token ids need `host`, a folder with a Hugging Face model, and `hook`, the SAE's site in it")
     from rsae.data.activations.host import Host
 
-    return captured(Host(host, hook, center_writing_weights), data)
+    return captured(Host(host, hook, center_writing_weights), _without_copies(data))
+
+
+def _finite(x: Tensor, documents: np.ndarray | None) -> Given:
+    bad = ~torch.isfinite(x).all(1)
+    if bool(bad.any()):
+        first = int(bad.float().argmax())
+        where = "" if documents is None else f" (document {int(documents[first])})"
+        raise ValueError(
+            f"{int(bad.sum())} of {len(x)} activations hold NaN or infinity, the first in row {first}{where}; fp16"
+            " overflows at 65504: capture them again in float32, or leave these rows out"
+        )
+    return Given(x, documents)
+
+
+def _rows(ids: np.ndarray, attention_mask: Any, host: Any) -> TokenRows:
+    """Rows of ids as documents, without what somebody padded them with."""
+    bos = bool(len(ids)) and bool((ids[:, 0] == ids[0, 0]).all())
+    if attention_mask is not None:
+        mask = np.asarray(attention_mask).astype(bool)
+        if mask.shape != ids.shape:
+            raise ValueError(f"attention_mask has shape {mask.shape}, the ids have {ids.shape}")
+        rows = padding.by_mask(ids, mask)
+        bos = len({int(row[0]) for row in rows}) == 1
+    else:
+        special, bos_id = _special(host)
+        rows, left_out = padding.by_runs(ids, special, bos_id)
+        if left_out:
+            print(
+                f"padding: {left_out} of {ids.size} ids are runs of {', '.join(map(str, sorted(special)))} at an end of"
+                " a row; they are left out (say attention_mask to decide yourself)"
+            )
+            bos = len({int(row[0]) for row in rows if len(row)}) == 1
+    kept = [(i, row) for i, row in enumerate(rows) if len(row) > bos]
+    return TokenRows([Row(i, str(i), row.astype(np.int32)) for i, row in kept], bos)
+
+
+def _special(host: Any) -> tuple[set[int], int | None]:
+    """The ids with which the host's tokenizer pads, ends and begins a row; and the last of these."""
+    if host is None:
+        return set(), None
+    from rsae.data.text.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(host)
+    marks = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id)
+    return {mark for mark in marks if mark is not None}, tokenizer.bos_token_id
+
+
+def _without_copies(rows: TokenRows) -> TokenRows:
+    """Without documents that say what others said before: a copy in the test would be judged as unseen."""
+    texts: dict[int, list[int]] = {}
+    for row in rows.rows:
+        texts.setdefault(row.document, []).extend(row.ids[int(rows.bos) :].tolist())
+    kept = {document for document, first in distinct(texts.items()) if first}
+    if len(kept) < len(texts):
+        print(f"copies: {len(texts) - len(kept)} of {len(texts)} documents say what others said before; left out")
+    return rows._replace(rows=[row for row in rows.rows if row.document in kept])
 
 
 def captured(host: Any, rows: TokenRows) -> Given:
@@ -109,7 +194,7 @@ def captured(host: Any, rows: TokenRows) -> Given:
     for row, values in activations(host, rows, "activations"):
         x.append(values)
         documents += [row.document] * len(values)
-    return Given(torch.cat(x), np.array(documents), host, rows)
+    return _finite(torch.cat(x), np.array(documents))._replace(host=host, rows=rows)
 
 
 def split(x: Tensor, documents: np.ndarray | None, seed: int) -> dict[str, Split]:
@@ -118,7 +203,10 @@ def split(x: Tensor, documents: np.ndarray | None, seed: int) -> dict[str, Split
     documents = documents if known else np.arange(len(x)) // BLOCK
     n = int(documents.max()) + 1 if len(documents) else 0
     if n < FEWEST:
-        raise ValueError(f"{n} documents are too few to train, to choose and to judge on; give at least {FEWEST}")
+        raise ValueError(
+            f"{n} documents are too few to train, to choose and to judge on; give at least {FEWEST}: more text, a"
+            " larger --max-tok, or shorter documents"
+        )
     order = np.random.default_rng(seed).permutation(n) if known else np.arange(n)
     edges = np.round(np.cumsum([0, *SHARES.values()]) * n).astype(int)
     splits = {}
@@ -127,4 +215,19 @@ def split(x: Tensor, documents: np.ndarray | None, seed: int) -> dict[str, Split
         rows = rows[np.argsort(documents[rows], kind="stable")]  # a document's rows stand together
         members, numbered = np.unique(documents[rows], return_inverse=True)
         splits[name] = Split(x[torch.from_numpy(rows)], numbered, members)
+    _held_out(splits)
     return splits
+
+
+def _held_out(splits: Mapping[str, Split]) -> None:
+    """Raises ValueError where much of the test stands in the fine-tune too, to the bit.
+
+    Some may: after BOS and one token a host has one answer, whatever comes next.
+    """
+    seen = {row.tobytes() for row in splits["finetune"].x.numpy()}
+    again = sum(row.tobytes() in seen for row in splits["test"].x.numpy())
+    if again > COPIED * len(splits["test"].x):
+        raise ValueError(
+            f"{again} of {len(splits['test'].x)} test activations stand in the fine-tune too, so nothing here is held"
+            " out; leave repeated text out, or say `documents` so that copies can stay together"
+        )

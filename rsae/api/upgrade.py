@@ -7,21 +7,20 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rsae.api import verdict
+from rsae.api import output, verdict
+from rsae.api.arguments import GATES, check
 from rsae.api.candidates import best, estimate, prices, trials_of, tuned, untuned, why
-from rsae.api.inputs import BLOCK, KINDS, activations_of, centred, split, teacher_of
+from rsae.api.inputs import BLOCK, KINDS, activations_of, centring, split, teacher_of
 from rsae.arms import arms
 from rsae.config.types import Kind, Precision
 from rsae.evaluate import teacher_check
 from rsae.report.stats.cells import Pair
 from rsae.runtime.device import named
 from rsae.runtime.files import replacing, write_json
-from rsae.sae.model import SAE
+from rsae.sae.loading.sites import check_site
+from rsae.sae.model import SAE, digest_of
 from rsae.training.start.price import own_coefficient
 
-# What people say: the tuned arm. Of the two that prune, the one whose proposals stay: with b_dec trained as well, a
-# dense ReLU SAE proposed ever more features and became worse (docs/pareto.md).
-GATES = {"resolvent": "resolvent", "pruned": "pruned_held", "rational": "rsae"}
 CENTRED = {"center_writing_weights": True}  # as sae_lens says it of a model
 LRS = (1e-4, 3e-4, 1e-3)
 
@@ -46,17 +45,23 @@ class Upgraded(NamedTuple):
     def save(self, folder: Path | str) -> None:
         """Write ``sae/``, ``cells.csv``, ``run-card.json`` and the model card ``README.md`` into ``folder``.
 
-        ``rsae push folder/sae`` finds the numbers there.
+        ``rsae push folder/sae`` finds the numbers there. The folder appears whole or not at all; one that this wrote
+        before of the same teacher is replaced.
+
+        Raises:
+            ValueError: the folder holds something else.
         """
         from rsae.api import model_card  # loads huggingface_hub
 
-        folder = Path(folder)
-        self.sae.save(folder / "sae", {**self.metadata, "arm": self.facts["arm"]})
-        with replacing(folder / "cells.csv") as temporary:
-            verdict.written(self.pair).to_csv(temporary, index=False, float_format="%.9g")
-        write_json(folder / "run-card.json", {**self.facts, "choice": self.choice, "verdict": self.verdict})
-        with replacing(folder / "README.md") as temporary:
-            model_card.model_card(folder / "sae", None, "sae", model_card.measured(folder / "sae")).save(temporary)
+        output.check(Path(folder), None, self.facts["teacher_sha256"], "the folder")
+        with replacing(folder) as whole:
+            whole.mkdir()
+            self.sae.save(whole / "sae", {**self.metadata, "arm": self.facts["arm"]})
+            verdict.written(self.pair).to_csv(whole / "cells.csv", index=False, float_format="%.9g")
+            card = {"command": output.COMMAND, **self.facts, "choice": self.choice, "verdict": self.verdict}
+            write_json(whole / "run-card.json", card)
+            numbers = model_card.measured(whole / "sae")
+            model_card.model_card(whole / "sae", None, "sae", numbers).save(whole / "README.md")
 
     def to_sae_lens(self) -> Any:
         """sae_lens's object, which gives hard codes."""
@@ -73,6 +78,7 @@ def upgrade(
     kind: Kind | None = None,
     stated: Mapping[str, Any] | None = None,
     documents: Any = None,
+    attention_mask: Any = None,
     host: Path | str | None = None,
     hook: str | None = None,
     center_writing_weights: bool | None = None,
@@ -94,6 +100,8 @@ def upgrade(
     :func:`rsae.sae.loading.load_any`.
     ``documents`` [n_tok] says which document each activation comes from; rows of ids are documents.
     Without it, stretches of 128 tokens stand for documents, and the last fifth is the test.
+    ``attention_mask`` [n_row, len] says which ids are text, as tokenizers do that pad; without it, runs of the host's
+    padding, end or begin marks at an end of a row are left out, and said.
 
     ``gate``: ``resolvent`` keeps the teacher's gate and refines its codes on their support (ours); ``pruned`` proposes
     1.5 times as many features and keeps those that the resolvent finds strong (ours); ``rational`` is the paper's.
@@ -105,17 +113,22 @@ def upgrade(
     with products in ``precision`` there (see :mod:`rsae.runtime.precision`); judging is in fp32 everywhere.
 
     Raises:
-        ValueError: an SAE that is not supported or explains nothing of ``data``, too few documents or
-            activations, another width; each names the remedy.
+        ValueError: an argument that cannot be; an SAE that is not supported, was trained at another site, or explains
+            nothing of ``data``; activations that are not finite, or stand in the test and in the fine-tune; too few
+            documents or activations; another width. Each names the remedy, before anything is trained.
     """
-    if gate not in GATES:
-        raise ValueError(f"gate must be one of {', '.join(GATES)}, got {gate!r}")
+    check(
+        gate=gate, kind=kind, steps=steps, batch=batch, lrs=lrs, l1_coefficient=l1_coefficient, seed=seed,
+        precision=precision, stated=stated,
+    )  # fmt: skip
     teacher, metadata = teacher_of(sae, kind, stated)
-    metadata |= {"hook_name": hook} if hook else {}
-    as_trained = centred(metadata) if center_writing_weights is None else center_writing_weights
+    if hook is not None:
+        check_site(metadata.get("hook_name"), hook, "the given SAE")
+        metadata |= {"hook_name": hook}
+    as_trained = centring(metadata, center_writing_weights)
     if as_trained:
         metadata["model_from_pretrained_kwargs"] = metadata.get("model_from_pretrained_kwargs", {}) | CENTRED
-    given = activations_of(data, documents, host, metadata.get("hook_name"), as_trained)
+    given = activations_of(data, documents, host, metadata.get("hook_name"), as_trained, attention_mask)
     if given.x.shape[1] != teacher.d_in:
         raise ValueError(
             f"the SAE expects d_in={teacher.d_in}, the activations have {given.x.shape[1]}; wrong hook or host?"
@@ -147,6 +160,7 @@ def upgrade(
         "documents": f"stretches of {BLOCK} tokens" if given.document is None else "given",
         "n_tok": {name: len(s.x) for name, s in splits.items()},
         "center_writing_weights": as_trained,
+        "teacher_sha256": digest_of(teacher.tensors()),
         "device": named(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -17,6 +17,7 @@ from rsae.report.stats.verdicts import Verdict, verdicts
 from rsae.sae.model import SAE
 
 SHOWN = ("mse_sum", "fvu", "l0", "alive", "delta_ce")
+ENOUGH = 10  # documents: a percentile interval over fewer is too narrow to judge by
 THROUGH_HOST = ("ce_clean", "ce_spliced", "delta_ce", "kl")
 
 
@@ -63,7 +64,7 @@ def table(pair: Pair, order: Sequence[str]) -> str:
             row = [arm, support]
             for metric in shown:
                 values = pair.averaged(arm, support, metric, weights)
-                low, high = interval(values[0], values[1:])
+                low, high = interval(values[0], values[1:], METRICS[metric].within)
                 row.append(f"{values[0]:.4g} [{low:.4g}, {high:.4g}]")
             rows.append(row)
     n_tok = int(next(iter(pair.cells.values()))["n_tok"].sum())
@@ -80,6 +81,11 @@ def verdict(pair: Pair, arm: str) -> tuple[bool, str]:
     It did where its mse wins against the teacher and is below the control's, its delta CE, if measured, loses
     against neither, and it is not denser than the teacher.
     """
+    if pair.n_doc < ENOUGH:
+        return False, (
+            f"No verdict: {pair.n_doc} held-out documents are fewer than the {ENOUGH} that an interval over documents"
+            " needs; give more text, or shorter documents."
+        )
     asked = [m for m in ("mse_sum", "delta_ce") if m in metrics(pair)]
     compared = cells.comparisons(pair, metrics=asked)
     found = verdicts([c for c in compared if (c.arm, c.support) == (arm, "hard")])
@@ -87,10 +93,15 @@ def verdict(pair: Pair, arm: str) -> tuple[bool, str]:
     text = f"On hard codes, {arm}: " + "; ".join(map(_said, found)) + "."
     if any(v.comparison.l0_exceeded for v in found):
         text += " Its l0 is above the teacher's, so no win counts."
+    if not all(np.isfinite(v.comparison.ci_low) and np.isfinite(v.comparison.ci_high) for v in found):
+        return False, f"No verdict: an interval holds no number. {text}"
+    if not any(v.comparison.baseline == "teacher_ft" for v in found):
+        return False, (
+            f"No verdict: nothing was trained (steps is 0), so there is no control, and the teacher trained further may"
+            f" be as good. {text}"
+        )
     if not helped:
         return False, f"The upgrade did NOT help: keep the teacher. {text}"
-    if not any(v.comparison.baseline == "teacher_ft" for v in found):
-        return True, f"Better than the teacher; the control was not run (steps=0), which may be as good. {text}"
     return True, f"The upgrade helped. {text}"
 
 

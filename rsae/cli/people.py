@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,24 +29,28 @@ def upgrade(
     out: Annotated[Path, typer.Option(help="Folder for sae/, its card README.md, cells.csv and run-card.json.")],
     sae_id: Annotated[str | None, typer.Option(help="SAE within the release.")] = None,
     hook: Annotated[str | None, typer.Option(help="Site in the host; what the SAE says, if left out.")] = None,
-    gate: Annotated[str, typer.Option(help="resolvent or pruned (ours), or rational (the paper's).")] = "resolvent",
-    steps: Annotated[int, typer.Option(help="Batches of each fine-tune; 0 trains nothing.")] = 300,
-    batch: Annotated[int, typer.Option(help="Tokens of a batch.")] = 512,
+    gate: Annotated[
+        Literal["resolvent", "pruned", "rational"], typer.Option(help="Two of ours, and the paper's.")
+    ] = "resolvent",
+    steps: Annotated[int, typer.Option(min=0, help="Batches of each fine-tune; 0 trains nothing.")] = 300,
+    batch: Annotated[int, typer.Option(min=1, help="Tokens of a batch.")] = 512,
     ctx: Annotated[
-        int | None, typer.Option(help="Tokens of a row, BOS included; what the SAE says, or 128, if left out.")
+        int | None, typer.Option(min=2, help="Tokens of a row, BOS included; what the SAE says, or 128, if left out.")
     ] = None,
     bos: Annotated[
         bool | None, typer.Option(help="Whether rows begin with BOS; what the SAE says, or yes, if left out.")
     ] = None,
     kind: Annotated[Kind | None, typer.Option(help="relu, jumprelu or topk: of a lone checkpoint.")] = None,
-    k: Annotated[int | None, typer.Option(help="Active features per token, where a TopK's files do not say.")] = None,
+    k: Annotated[
+        int | None, typer.Option(min=1, help="Active features per token, where a TopK's files do not say.")
+    ] = None,
     input_scale: Annotated[
         float | None, typer.Option(help="Factor by which activations were scaled in training, where no file says.")
     ] = None,
     center_writing_weights: Annotated[
         bool | None, typer.Option(help="Take each token's mean away; what the SAE says, if left out.")
     ] = None,
-    max_tok: Annotated[int, typer.Option(help="Tokens of text, at most; all are kept in memory.")] = 200_000,
+    max_tok: Annotated[int, typer.Option(min=1, help="Tokens of text, at most; all are kept in memory.")] = 200_000,
 ) -> None:
     """Upgrade one SAE on a text of your own; prints teacher, control and upgraded side by side."""
     from rsae.api.from_text import run

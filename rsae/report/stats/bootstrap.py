@@ -15,15 +15,18 @@ def resamples(n: int, seed: int, draws: int = DRAWS) -> Float[np.ndarray, "draws
     return rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(float)
 
 
-def interval(estimate: float, drawn: Float[np.ndarray, " draws"]) -> tuple[float, float]:
+def interval(
+    estimate: float, drawn: Float[np.ndarray, " draws"], within: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float]:
     """Percentile interval, re-centred on the estimate.
 
     A resample holds fewer distinct documents, so a union such as ``alive`` is too small in all
     of them; the spread is right, the location is not. Ratios of sums are hardly moved. The
-    interval always holds the estimate, also where nearly all draws are alike.
+    interval always holds the estimate, also where nearly all draws are alike, and stays ``within`` what its metric can
+    be.
     """
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - drawn.mean()
-    return float(estimate + min(low, 0.0)), float(estimate + max(high, 0.0))
+    return max(within[0], float(estimate + min(low, 0.0))), min(within[1], float(estimate + max(high, 0.0)))
 
 
 def normal_p(difference: float, spread: float) -> float:

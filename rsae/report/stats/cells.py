@@ -79,7 +79,7 @@ def rows(suite: str, pair: Pair, metrics: Sequence[str] = tuple(METRICS)) -> Ite
             values = metric.value(columns, weights)
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} of {pair.host}/{pair.teacher}/{cell} is not finite; nothing is tabled")
-            low, high = interval(values[0], values[1:])
+            low, high = interval(values[0], values[1:], metric.within)
             n_tok = columns[counted(name)].sum()
             yield dict(
                 zip(

@@ -4,6 +4,7 @@ Weights of 1 give the value itself, multinomial counts a bootstrap resample of d
 ratios are ratios of pooled sums, so no metric depends on batch size or shard order.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -25,6 +26,10 @@ class Metric(NamedTuple):
     better: int
     version: int
     value: Callable[[Columns, Weights], Values]
+    within: tuple[float, float] = (-math.inf, math.inf)  # what it can be; no interval goes beyond
+
+
+SHARE = (0.0, 1.0)
 
 
 def _ratio(numerator: str, denominator: str) -> Callable[[Columns, Weights], Values]:
@@ -61,11 +66,11 @@ RECONSTRUCTION = {
     ),
     "fvu": Metric("fraction", -1, 1, _ratio("sse", "sst")),
     "l0": Metric("features per token", -1, 1, _ratio("active", "n_tok")),
-    "alive": Metric("fraction", +1, 1, _alive),
+    "alive": Metric("fraction", +1, 1, _alive, SHARE),
     # what smooth codes hide, measured in what they write: |z_j| ‖W_dec,j‖
     "l0_effective": Metric("features per token", 0, 1, _ratio("effective", "n_tok")),
-    "leak": Metric("fraction", 0, 1, _share("leaked")),
-    "negative": Metric("fraction", 0, 1, _share("negative")),
+    "leak": Metric("fraction", 0, 1, _share("leaked"), SHARE),
+    "negative": Metric("fraction", 0, 1, _share("negative"), SHARE),
 }
 DOWNSTREAM = {
     "ce_clean": Metric("nats per token", 0, 1, _ratio("ce_clean", "n_pred")),
@@ -105,7 +110,7 @@ def _probed(k: int, label: str | None) -> Callable[[Columns, Weights], Values]:
 
 PROBING = {
     f"probe_{'all' if k == DENSE else f'k{k}'}{'' if label is None else f'_{label}'}": Metric(
-        "balanced accuracy", +1, 1, _probed(k, label)
+        "balanced accuracy", +1, 1, _probed(k, label), SHARE
     )
     for k in (*KS, DENSE)
     for label in (None, *LABELS)

@@ -11,7 +11,7 @@ from rsae.evaluate.labels import LABELS
 from rsae.evaluate.probe_scores import DENSE, KS
 from rsae.report.stats.bootstrap import interval
 from rsae.report.stats.cells import Pair, comparisons
-from rsae.report.stats.metrics import PROBING
+from rsae.report.stats.metrics import KNOWN, PROBING
 from rsae.report.stats.verdicts import verdicts
 
 OVERALL = tuple(f"probe_k{k}" for k in KS)  # means over labels
@@ -97,7 +97,7 @@ def _overall(probed: Pair) -> str:
             if values is None:
                 row.append("")
             else:
-                low, high = interval(values[0], values[1:])
+                low, high = interval(values[0], values[1:], KNOWN[name].within)
                 row.append(f"{values[0]:.3f} [{low:.3f}, {high:.3f}]")
         body.append(row)
     headers = ["arm", "codes", "seeds", *(c.removeprefix("probe_") for c in columns)]

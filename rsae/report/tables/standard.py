@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from rsae.report.stats.bootstrap import interval
 from rsae.report.stats.cells import Comparison, Pair
-from rsae.report.stats.metrics import COMPARED, METRICS
+from rsae.report.stats.metrics import COMPARED, KNOWN, METRICS
 from rsae.report.stats.verdicts import ABSOLUTE, RELATIVE, Verdict, verdicts
 from rsae.report.tables.claims import Costs
 from rsae.report.tables.writing import plain
@@ -30,7 +30,7 @@ def measured(title: str, pairs: Sequence[Pair], metrics: Sequence[str], costs: C
             row: list[str] = [arm, support, str(seeds)]
             for name in metrics:
                 values = pair.averaged(arm, support, name, weights)
-                low, high = interval(values[0], values[1:])
+                low, high = interval(values[0], values[1:], KNOWN[name].within)
                 row.append(f"{plain(values[0])} [{plain(low)}, {plain(high)}]")
             cost = costs[pair.host, pair.teacher, arm]
             row += [f"{cost.added_parameters:+d}" if cost.added_parameters else "0"]
