@@ -1,6 +1,7 @@
 """One linear skeleton that holds one gate: x -> h -> z -> x_hat."""
 
 import copy
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -300,6 +301,11 @@ def _moments(x: Float[Tensor, "n_tok d_in"]) -> tuple[Tensor, Tensor]:
     """Mean and (unbiased) standard deviation of each token; [n_tok, 1] each."""
     std, mean = torch.std_mean(x, dim=-1, keepdim=True)
     return mean, std
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """Hex sha256 of tensors by name: of what an SAE is, whatever file it lies in."""
+    return hashlib.sha256(save({name: tensors[name].cpu() for name in sorted(tensors)})).hexdigest()
 
 
 def load(folder: Path) -> SAE:
