@@ -13,14 +13,14 @@ GATES = {"resolvent": "resolvent", "pruned": "pruned_held", "rational": "rsae"}
 
 def check(
     *,
-    gate: str,
-    kind: str | None,
-    steps: int,
-    batch: int,
-    lrs: Iterable[float],
-    l1_coefficient: float | None,
-    seed: int,
-    precision: str,
+    gate: Any,
+    kind: Any,
+    steps: Any,
+    batch: Any,
+    lrs: Any,
+    l1_coefficient: Any,
+    seed: Any,
+    precision: Any,
     stated: Mapping[str, Any] | None,
 ) -> None:
     """Arguments of :func:`rsae.upgrade` that can be wrong by themselves.
@@ -39,13 +39,13 @@ def check(
     if not rates:
         raise ValueError("lrs is empty; give at least one learning rate, such as [3e-4]")
     for rate in rates:
-        _number("lrs", rate, above=0)
+        _number("lrs", rate, above=0.0)
     if l1_coefficient is not None:
-        _number("l1_coefficient", l1_coefficient, least=0)
+        _number("l1_coefficient", l1_coefficient, least=0.0)
     if stated and stated.get("k") is not None:
         whole("k", stated["k"], 1)
     if stated and stated.get("input_scale") is not None:
-        _number("input_scale", stated["input_scale"], above=0)
+        _number("input_scale", stated["input_scale"], above=0.0)
 
 
 def whole(name: str, value: Any, least: int) -> None:

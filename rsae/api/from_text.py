@@ -65,6 +65,9 @@ def run(
     rows = tokenised(text, host, metadata, ctx, bos, max_tok)
     print(f"site: {hook}, {'centred, ' if centred(metadata) else ''}rows {'after' if rows.bos else 'without'} BOS")
     found = upgrade(given, rows, kind=kind, stated=stated, host=host, hook=hook, **settings)
+    # what a second upgrade, or another tool, would otherwise have to be told
+    known = {"model_name": host, "context_size": max(len(r.ids) for r in rows.rows), "prepend_bos": rows.bos}
+    found.metadata.update({k: v for k, v in (known | {"dataset_path": text}).items() if k not in found.metadata})
     found.save(out)
     return found
 

@@ -10,7 +10,7 @@ import torch
 from rsae.api import output, verdict
 from rsae.api.arguments import GATES, check
 from rsae.api.candidates import best, estimate, prices, trials_of, tuned, untuned, why
-from rsae.api.inputs import BLOCK, KINDS, activations_of, centring, split, teacher_of
+from rsae.api.inputs import BLOCK, CENTRING, CHUNK, KINDS, Given, activations_of, centring, split, teacher_of
 from rsae.arms import arms
 from rsae.config.types import Kind, Precision
 from rsae.evaluate import teacher_check
@@ -22,6 +22,7 @@ from rsae.sae.model import SAE, digest_of
 from rsae.training.start.price import own_coefficient
 
 CENTRED = {"center_writing_weights": True}  # as sae_lens says it of a model
+MEASURED = 10_000  # activations by which it is told whether an SAE was trained on a centred stream
 LRS = (1e-4, 3e-4, 1e-3)
 
 
@@ -129,6 +130,11 @@ def upgrade(
     if as_trained:
         metadata["model_from_pretrained_kwargs"] = metadata.get("model_from_pretrained_kwargs", {}) | CENTRED
     given = activations_of(data, documents, host, metadata.get("hook_name"), as_trained, attention_mask)
+    if not as_trained and (both := _centred(teacher, given, metadata, center_writing_weights)):
+        print(f"site: explained variance {both[0]:.4g} as it is, {both[1]:.4g} without each token's mean; read without")
+        as_trained = True
+        metadata["model_from_pretrained_kwargs"] = metadata.get("model_from_pretrained_kwargs", {}) | CENTRED
+        given = activations_of(given.rows, documents, host, metadata.get("hook_name"), True)
     if given.x.shape[1] != teacher.d_in:
         raise ValueError(
             f"the SAE expects d_in={teacher.d_in}, the activations have {given.x.shape[1]}; wrong hook or host?"
@@ -197,3 +203,13 @@ def upgrade(
     helped, words = verdict.verdict(pair, chosen.arm)
     table = verdict.table(pair, list(contestants))
     return Upgraded(chosen.sae, contestants, helped, words, why(candidates, trials), table, pair, card, metadata)
+
+
+def _centred(
+    teacher: SAE, given: Given, metadata: Mapping[str, Any], stated: bool | None
+) -> tuple[float, float] | None:
+    """See :func:`rsae.evaluate.teacher_check.fits_centred`; None where somebody says, or the host cannot be centred."""
+    said = stated is not None or CENTRING in (metadata.get("model_from_pretrained_kwargs") or {})
+    if said or given.host is None or given.host.readers != {"LayerNorm"} or given.x.shape[1] != teacher.d_in:
+        return None
+    return teacher_check.fits_centred(teacher, given.x[:MEASURED].split(CHUNK))

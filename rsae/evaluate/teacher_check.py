@@ -1,6 +1,6 @@
 """The teacher gate: is this the SAE that was published, and the one that sae_lens loads?"""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +13,9 @@ Run = Callable[[Tensor], tuple[Tensor, Tensor]]  # x [n_tok, d_in] to (codes, x_
 
 # the two run the same weights on the same numbers: only the rounding of float32 may differ
 AGREEMENT = 1e-3, 1e-4, 1e-4  # of l0, of the residual share, of delta_ce; relative where they exceed 1
+
+
+NOTICEABLE = 0.02  # of explained variance: more than two ways to see the same site differ by
 
 
 class Figures(NamedTuple):
@@ -56,6 +59,19 @@ def reconstruction(run: Run, chunks: Iterable[Tensor], mean: Tensor) -> tuple[fl
     if not spread > 0:
         raise ValueError(f"all {n_tok} activations are alike: no share of their variance can be explained; wrong hook?")
     return active / n_tok, 1 - error / spread
+
+
+def fits_centred(sae: SAE, chunks: Sequence[Tensor]) -> tuple[float, float] | None:
+    """The variance that an SAE explains of ``chunks`` as they are, and without each token's mean, where that is more.
+
+    So an SAE was trained on a model whose writing weights were centred, and does not say so. None where it explains
+    them as they are about as well.
+    """
+    explained = []
+    for data in (chunks, [x - x.mean(1, keepdim=True) for x in chunks]):
+        mean = torch.cat([x.double().sum(0, keepdim=True) for x in data]).sum(0) / sum(map(len, data))
+        explained.append(reconstruction(codes_and_output(sae), data, mean)[1])
+    return (explained[0], explained[1]) if explained[1] > explained[0] + NOTICEABLE else None
 
 
 def misses(found: Figures, published: Mapping[str, Mapping[str, float]]) -> list[str]:

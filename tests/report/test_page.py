@@ -130,7 +130,7 @@ def test_another_style_is_another_page_to_snakemake(tmp_path, monkeypatch):
 
     def digests() -> list[str]:
         fingerprint.code_digest.cache_clear()
-        return [fingerprint.code_digest(f"rsae.stages.{stage}") for stage in ("report", "tables")]
+        return [fingerprint.code_digest(f"rsae.stages.{stage}") for stage in ("tables.report", "tables.tables")]
 
     before = digests()
     with open(tmp_path / "rsae/report/page/style.css", "a") as file:

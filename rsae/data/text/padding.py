@@ -1,6 +1,6 @@
 """Token ids that somebody else padded: what is no text is taken away, for a host reads it as text."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -25,14 +25,16 @@ def by_mask(
 def by_runs(
     ids: Int[np.ndarray, "n_row len"], special: Collection[int], bos_id: int | None
 ) -> tuple[list[Int[np.ndarray, " len_of_row"]], int]:
-    """Each row without the runs of one of the ``special`` ids (padding, end, begin) with which it begins or ends.
+    """Each row without the padding with which it begins or ends, and how many ids were taken away.
 
-    One such id alone is a mark and stays: only two or more are padding. Where they begin a row and are BOS, one stays,
-    for it is the row's own. Also the number of ids that were taken away.
+    An id of ``special`` (padding, end, begin) pads a side where some row has two or more of it there; single ones are
+    then padding too. Where none has, a single one is a mark and stays. Where they begin a row and are BOS, one stays,
+    for it is the row's own.
     """
+    before, after = ({int(row[0]) for row in rows if _run(row, special) > 1} for rows in (ids, ids[:, ::-1]))
     kept, left_out = [], 0
     for row in ids:
-        start, stop = _run(row, special), len(row) - _run(row[::-1], special)
+        start, stop = _run(row, before), len(row) - _run(row[::-1], after)
         if start and int(row[0]) == bos_id:
             start -= 1
         row = row[start:stop] if start < stop else row[:0]
@@ -41,10 +43,9 @@ def by_runs(
     return kept, left_out
 
 
-def _run(row: Sequence[int] | np.ndarray, special: Collection[int]) -> int:
-    """How many ids of the padding with which ``row`` begins; 0 where it is a single mark."""
-    if not len(row) or int(row[0]) not in special:
+def _run(row: Int[np.ndarray, " len"], wanted: Collection[int]) -> int:
+    """How many times ``row`` begins with one and the same of the ``wanted`` ids."""
+    if not len(row) or int(row[0]) not in wanted:
         return 0
-    differs = np.flatnonzero(np.asarray(row) != row[0])
-    n = int(differs[0]) if len(differs) else len(row)
-    return n if n > 1 else 0
+    differs = np.flatnonzero(row != row[0])
+    return int(differs[0]) if len(differs) else len(row)

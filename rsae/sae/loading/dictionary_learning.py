@@ -81,9 +81,8 @@ def read(path: Path, what: str, kind: Kind | None) -> Weights:
         ValueError: unreadable, a pickle that holds more than tensors, a tensor missing or unknown, a
             class that the skeleton cannot hold, a BatchTopK whose inference threshold was never set.
     """
-    file = path / "ae.pt" if path.is_dir() else path
-    tensors = _settled_names(_tensors(file, what), what)
     trainer = _trainer(path / "config.json", what) if path.is_dir() else {}
+    tensors = _settled_names(_tensors(path / "ae.pt" if path.is_dir() else path, what), what)
     name = _class(trainer, tensors, kind, what)
     if name not in CLASSES:
         refuse_unsupported(name, what)

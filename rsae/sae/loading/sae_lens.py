@@ -72,6 +72,8 @@ def _check(folder: Path, what: str) -> None:
     """
     cfg = json.loads((folder / CFG).read_text(encoding="utf-8"))
     account(cfg, USED, [k for k in cfg if k.startswith(HARMLESS)], what, CFG)
+    if (reshaped := cfg.get("reshape_activations", "none")) not in (None, "none"):
+        raise SaidError(f"{what} reads {reshaped} reshaped, all heads of a layer in a row, which is not supported")
     activation = cfg.get("activation_fn", cfg.get("activation_fn_str"))
     if activation not in (None, *ACTIVATIONS):
         refuse_unsupported(str(activation), what)

@@ -21,6 +21,7 @@ from rsae.runtime.files import sealed, write_json
 from rsae.sae.loading.sae_lens_peer import load_peer
 from rsae.stages.training.import_teacher import settled
 
+FEW = 5  # chunks by which it is told whether a teacher was trained on a centred stream
 ROWS = 64  # of the host's context, for the cross-entropies
 
 
@@ -59,7 +60,14 @@ def run(
     source = source._replace(rows=source.rows[:ROWS])
     n_doc = 1 + max(r.document for r in source.rows)
     splices = [Replacement([i], lambda x, r=r: [r(x)[1]]) for i, r in enumerate(runs)]
-    losses = downstream_sums(Host(host, hook, center_writing_weights), source, n_doc, splices)
+    model = Host(host, hook, center_writing_weights)
+    readable = not center_writing_weights and model.readers == {"LayerNorm"}
+    if readable and (both := teacher_check.fits_centred(ours, data[:FEW])):
+        raise ValueError(
+            f"{what} explains {both[0]:.4g} of the variance as it is, {both[1]:.4g} without each token's mean: it was"
+            " trained on centred writing weights; set `center_writing_weights: true` of its host or site"
+        )
+    losses = downstream_sums(model, source, n_doc, splices)
     n_pred, clean = losses.n_pred.sum(), losses.ce_clean.sum()
     found = [
         teacher_check.Figures(

@@ -64,7 +64,10 @@ def test_documents_are_kept_apart_and_copies_fall_together():
         (lambda p: written(p, "parquet"), "no column 'text'; it has content; set `column`"),
         (lambda p: (written(p, "parquet"), written(p, "jsonl")), r"holds \.jsonl, \.parquet; it must be of one kind"),
         (lambda p: (p.mkdir(), (p / "a.pdf").write_text("x")), "holds .pdf"),
-        (lambda p: (p.mkdir(), (p / "a.jsonl").write_text('{"text": 5}\n')), "a.jsonl, line 1, column .text., is no text but int"),
+        (
+            lambda p: (p.mkdir(), (p / "a.jsonl").write_text('{"text": 5}\n')),
+            "a.jsonl, line 1, column .text., is no text but int",
+        ),
     ],
 )
 def test_unusable_text_is_named(tmp_path, make, says):

@@ -25,6 +25,10 @@ def test_a_single_mark_is_no_padding_and_text_in_the_middle_is_text():
     assert kept([BOS, 5, PAD, PAD, 6], [BOS, 5, 6, 7, PAD]) == ([[BOS, 5, PAD, PAD, 6], [BOS, 5, 6, 7, PAD]], 0)
 
 
+def test_beside_a_row_that_is_padded_a_single_one_is_padding_too():
+    assert kept([BOS, 5, PAD, PAD], [BOS, 5, 6, PAD], [BOS, 5, 6, 7]) == ([[BOS, 5], [BOS, 5, 6], [BOS, 5, 6, 7]], 3)
+
+
 def test_a_row_of_nothing_else_is_empty():
     assert kept([PAD, PAD, PAD]) == ([[]], 3)
 
