@@ -19,6 +19,16 @@ def load(path: Path | str, model: type[Model], under: str | None = None) -> Mode
         ValueError: one line per mistake, with the file, the key, what was expected, and the
             nearest known key where one was misspelt.
     """
+    raw = read(path)
+    return checked(path, raw if under is None else {under: raw}, model)
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """Keys and values of a YAML file, unchecked.
+
+    Raises:
+        ValueError: there is no such file, or it is something else.
+    """
     try:
         raw = yaml.load(Path(path).read_text(), _UniqueKeys)
     except FileNotFoundError as error:
@@ -29,8 +39,13 @@ def load(path: Path | str, model: type[Model], under: str | None = None) -> Mode
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: expected keys and values, found {type(raw).__name__}")
+    return raw
+
+
+def checked(path: Path | str, raw: Any, model: type[Model]) -> Model:
+    """What was read from ``path`` as ``model``; mistakes as :func:`load` tells them."""
     try:
-        return model.model_validate(raw if under is None else {under: raw})
+        return model.model_validate(raw)
     except ValidationError as error:
         known = _all_keys(model)
         raise ValueError("\n".join(_sentence(path, e, known) for e in error.errors())) from None

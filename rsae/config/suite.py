@@ -144,7 +144,7 @@ class Suite(Strict):
     reported: bool = False  # its tables stand beside config/reported.yaml
     extras: list[Extra] = Field([])  # judgements beyond the tables that every suite has
     probed_texts: list[Name] = Field([])  # labelled texts in config/text, whose classes are probed for
-    smoke_of: Name | None = None
+    smoke_of: Name | None = None  # the suite whose lock file stands for this one's; see Smoke
     hosts: dict[Name, Host] = Field(min_length=1)
 
     def tokens(self, host: str) -> dict[str, int]:

@@ -1,11 +1,13 @@
-"""All suites of a folder: names that do not collide, and suites that are another one cut down."""
+"""All suites of a folder: names that do not collide, and suites that are like another one, or that one cut down."""
 
 import re
 from pathlib import Path
+from typing import Any
 
-from rsae.config.load import load
+from rsae.config.like import Likes, Place, unknown
+from rsae.config.load import checked, read
 from rsae.config.suite import Suite
-from rsae.config.types import EVALUATED, NAME, Name, Positive, Strict, near
+from rsae.config.types import EVALUATED, NAME, Name, Positive, Strict
 
 # names that would collide with a rule, or with a folder that the workflow makes on that level
 RESERVED = {
@@ -54,17 +56,22 @@ class Smoke(Strict):
     tokens: Positive = 2000  # of each split
     n_shards: Positive = 1
 
-    def cut_down(self, suite: Suite) -> Suite:
-        """One seed, few steps; hosts get ``-smoke`` behind their names, so that nothing is mixed up."""
-        cut = suite.model_dump(exclude_unset=True)
-        cut |= {"seeds": suite.seeds[:1], "smoke_of": self.smoke_of, "reported": suite.reported}
-        cut["finetune"] |= {"steps": self.steps, "batch": self.batch}
-        for host in cut["hosts"].values():
-            host |= {"tokens": dict.fromkeys(EVALUATED, self.tokens), "n_shards": self.n_shards}
-            # as many documents as there are rows: some of the few tokens have to be of every kind that is probed for
-            host["max_rows_per_document"] = dict.fromkeys(EVALUATED, 1)
-        cut["hosts"] = {f"{name}-smoke": host for name, host in cut["hosts"].items()}
-        return Suite.model_validate(cut)
+    def differs(self, suite: Suite) -> dict[str, Any]:
+        """What a file would say: one seed, few steps; hosts get ``-smoke`` behind their names, so nothing is mixed."""
+        # as many documents as there are rows: some of the few tokens have to be of every kind that is probed for
+        rows = dict.fromkeys(EVALUATED, 1)
+        host = {
+            "n_shards": self.n_shards,
+            "tokens": dict.fromkeys(EVALUATED, self.tokens),
+            "max_rows_per_document": rows,
+        }
+        return {
+            "like": self.smoke_of,
+            "smoke_of": self.smoke_of,
+            "seeds": suite.seeds[:1],
+            "finetune": {"steps": self.steps, "batch": self.batch},
+            "hosts": {f"{name}-smoke": {"like": name, **host} for name in suite.hosts},
+        }
 
 
 def load_suites(folder: Path | str) -> dict[str, Suite]:
@@ -73,7 +80,7 @@ def load_suites(folder: Path | str) -> dict[str, Suite]:
     Raises:
         ValueError: a file is wrong, there is none, or two suites name the same host.
     """
-    suites = _cut_down(folder, {p.stem: load(p, _suite_or_smoke(p)) for p in sorted(Path(folder).glob("*.yaml"))})
+    suites = _Folder(Path(folder)).load()
     if not suites:
         raise ValueError(f"{folder}: no suite (*.yaml) in there")
     owner: dict[str, str] = {}
@@ -97,18 +104,71 @@ def load_suites(folder: Path | str) -> dict[str, Suite]:
     return suites
 
 
-def _suite_or_smoke(path: Path) -> type[Suite] | type[Smoke]:
-    return Smoke if any(line.startswith("smoke_of:") for line in path.read_text().splitlines()) else Suite
+class _Folder:
+    """Files of suites, each read on top of those that it, its hosts or its teachers are like."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+        self.raw = {name: read(path) for name, path in self.paths.items()}
+        self.smoke = {name: self.raw.pop(name) for name in self.paths if "smoke_of" in self.raw[name]}
+        self.owner = {host: name for name, raw in self.raw.items() for host in _below(raw, "hosts")}
+        self.suites = Likes("suite", self.raw, self._place, self._checked)
+        self.hosts: dict[str, Likes] = {}  # by suite
+        self.waiting: dict[str, Place] = {}  # hosts, of whichever suite
+        self.loaded: dict[str, Suite] = {}
+
+    def load(self) -> dict[str, Suite]:
+        """All of them; those that are cut down last, for nothing is like them."""
+        self.suites.all()
+        for name, raw in self.smoke.items():
+            smoke = checked(self.paths[name], raw, Smoke)
+            if smoke.smoke_of not in self.loaded:
+                raise unknown("suite", smoke.smoke_of, self.loaded, self._place(name).at("smoke_of"))
+            self.raw[name] = smoke.differs(self.loaded[smoke.smoke_of])
+        self.suites.all()
+        return {name: self.loaded[name] for name in self.paths}
+
+    def _place(self, suite: str) -> Place:
+        return Place(self.paths[suite])
+
+    def _checked(self, place: Place, raw: dict[str, Any]) -> dict[str, Any]:
+        """A whole suite; checked before others are like it, so that a mistake is told of the file where it stands."""
+        suite = place.file.stem
+        self.hosts[suite] = Likes(
+            "host", _below(raw, "hosts"), place.at("hosts").at, self._with_teachers, self._host, self.waiting
+        )
+        if hosts := self.hosts[suite].all():
+            raw = raw | {"hosts": hosts}
+        self.loaded[suite] = checked(place.file, raw, Suite)
+        return raw
+
+    def _with_teachers(self, place: Place, host: Any) -> Any:
+        entries = _below(host, "teachers")
+
+        def elsewhere(name: str, at: Place) -> Any:
+            of, _, teacher = name.partition("/")  # HOST/TEACHER
+            known = _below(self._host(of, at), "teachers") if teacher else entries
+            if teacher not in known:
+                raise unknown("teacher", teacher or name, known, at)
+            return known[teacher]
+
+        teachers = Likes("teacher", entries, place.at("teachers").at, elsewhere=elsewhere).all()
+        return host | {"teachers": teachers} if teachers else host
+
+    def _host(self, name: str, place: Place) -> Any:
+        """A host of any suite."""
+        if name not in self.owner:
+            raise unknown("host", name, self.owner, place)
+        suite = self.owner[name]
+        if suite not in self.hosts:
+            self.suites.whole(suite)
+        return self.hosts[suite].whole(name)
 
 
-def _cut_down(folder: Path | str, loaded: dict[str, Suite | Smoke]) -> dict[str, Suite]:
-    whole = {name: s for name, s in loaded.items() if isinstance(s, Suite)}
-    for name, entry in loaded.items():
-        if isinstance(entry, Smoke):
-            if entry.smoke_of not in whole:
-                raise ValueError(f"{folder}/{name}.yaml: no suite {entry.smoke_of!r}{near(entry.smoke_of, whole)}")
-            whole[name] = entry.cut_down(whole[entry.smoke_of])
-    return {name: whole[name] for name in loaded}
+def _below(raw: Any, key: str) -> dict[Any, Any]:
+    """A mapping in a mapping; where a mistake stands instead, which the schema will name, an empty one."""
+    found = raw.get(key) if isinstance(raw, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _not_reserved(folder: Path | str, suite: str, what: str, name: str) -> None:

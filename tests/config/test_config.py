@@ -1,4 +1,5 @@
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -263,8 +264,136 @@ def test_a_smoke_suite_is_another_one_cut_down(tmp_path):
     assert set(small.tokens("gpt2-docs-quick-smoke").values()) == {2000}
     assert suites["mine"].hosts["gpt2-docs-quick"].teachers == small.hosts["gpt2-docs-quick-smoke"].teachers
     (tmp_path / "small.yaml").write_text("smoke_of: mien\n")
-    with pytest.raises(ValueError, match=r"small\.yaml: no suite 'mien'; did you mean 'mine'"):
+    with pytest.raises(ValueError, match=r"small\.yaml: `smoke_of`: no suite 'mien'; did you mean 'mine'"):
         load_suites(tmp_path)
+
+
+BASE = """
+seeds: [3, 4]
+text: docstrings
+extras: [probing, anatomy]
+finetune: {steps: 200, batch: 512}
+hosts:
+  first:
+    path: assets/embedded/host
+    hook: blocks.1.hook_resid_post
+    ctx: 128
+    bos: true
+    tokens: {test: 1, threshold: 2, tuning: 3, calibration: 4, finetune: 5}
+    teachers:
+      relu:
+        path: relu
+        kind: relu
+        l1_coefficient: 1.0
+        lr: 0.1
+        family: one
+        grids: {teacher_ft: {l1_coefficient: [1.0], lr: [0.1, 0.2]}, rsae: {l1_coefficient: [1.0, 2.0], lr: [0.1]}}
+      topk: {like: relu, path: topk, kind: topk}
+"""
+
+
+def written(folder, **files):
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def test_what_a_suite_says_is_merged_with_the_one_that_it_is_like(tmp_path):
+    like = """
+like: base
+extras: [anatomy]
+finetune: {steps: 7}
+hosts:
+  second: {like: first, tokens: {test: 9}}
+  third:
+    like: second
+    ctx: 64
+    teachers:
+      mine: {like: first/relu, lr: 0.3, family: null, grids: {teacher_ft: {lr: [0.5, 0.6]}}}
+      again: {like: mine, path: again}
+"""
+    suites = load_suites(written(tmp_path, alike=like, base=BASE))
+    assert list(suites) == ["alike", "base"]
+    suite, base = suites["alike"], suites["base"]
+    assert (suite.seeds, suite.text, suite.extras) == ([3, 4], "docstrings", ["anatomy"])  # a list replaces
+    assert (suite.finetune.steps, suite.finetune.batch) == (7, 512)  # a mapping does not
+    assert list(suite.hosts) == ["second", "third"]
+    second, third, first = suite.hosts["second"], suite.hosts["third"], base.hosts["first"]
+    assert second == first.model_copy(update={"tokens": first.tokens | {"test": 9}})
+    assert list(second.tokens) == list(first.tokens)
+    assert (third.ctx, third.tokens) == (64, second.tokens)
+    assert list(third.teachers) == ["mine", "again"]  # who names teachers names all of them
+    mine, relu = third.teachers["mine"], first.teachers["relu"]
+    assert (mine.lr, mine.family, relu.family) == (0.3, None, "one")
+    assert mine.grids["teacher_ft"].lr == [0.5, 0.6]
+    assert mine.grids["teacher_ft"].l1_coefficient == [1.0]
+    assert mine.grids["rsae"] == relu.grids["rsae"]
+    assert third.teachers["again"] == mine.model_copy(update={"path": Path("again")})
+    assert first.teachers["topk"] == relu.model_copy(update={"path": Path("topk"), "kind": "topk"})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("like: bsae\nhosts: {b: {like: first}}", "`like`: no suite 'bsae'; did you mean 'base'?"),
+        ("like: [base]\nhosts: {b: {like: first}}", "`like`: no suite \"['base']\"; did you mean 'base'?"),
+        ("like: base\nhosts: {b: {like: frist}}", "`hosts.b.like`: no host 'frist'; did you mean 'first'?"),
+        ("like: base\nhosts: {b: {like: b}}", "`hosts.b.like`: a circle of hosts: b, b"),
+        ("like: base\nhosts: {b: {like: c}, c: {like: b}}", "`hosts.c.like`: a circle of hosts: b, c, b"),
+        ("like: mine\nhosts: {b: {like: first}}", "`like`: a circle of suites: mine, mine"),
+        ("like: base\ngaet: null\nhosts: {b: {like: first}}", "`gaet`: null, and there is no such key to take away"),
+        (
+            "like: base\nhosts: {b: {like: first, teachers: {relu: {like: first/relu, famly: null}}}}",
+            "`hosts.b.teachers.relu.famly`: null, and there is no such key to take away; did you mean 'family'?",
+        ),
+        (
+            "like: base\nhosts: {b: {like: first, teachers: {relu: {like: first/rely}}}}",
+            "`hosts.b.teachers.relu.like`: no teacher 'rely'; did you mean 'relu'?",
+        ),
+        (
+            "like: base\nhosts: {b: {like: first, teachers: {relu: {like: frist/relu}}}}",
+            "`hosts.b.teachers.relu.like`: no host 'frist'; did you mean 'first'?",
+        ),
+        (
+            "like: base\nhosts: {b: {like: first, teachers: {x: {like: y}, y: {like: x}}}}",
+            "`hosts.b.teachers.y.like`: a circle of teachers: x, y, x",
+        ),
+        ("like: base\nhosts: {b: {like: first, tokens: {test: 0}}}", "`hosts.b.tokens.test`"),
+        ("like: base", "host name 'first' is taken by base"),
+    ],
+)
+def test_a_mistake_in_a_suite_that_is_like_another_is_named(tmp_path, text, says):
+    written(tmp_path, base=BASE, mine=text)
+    with pytest.raises(ValueError) as caught:
+        load_suites(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/mine.yaml: ")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_circle_through_several_files_is_named(tmp_path):
+    written(tmp_path, a="like: b\nhosts: {x: {like: y}}", b="like: a\nhosts: {y: {like: x}}")
+    with pytest.raises(ValueError, match=r"b\.yaml: `like`: a circle of suites: a, b, a"):
+        load_suites(tmp_path)
+    start = BASE.split("  first:")[0]
+    written(tmp_path, a=f"{start}  x: {{like: y}}\n", b=f"{start}  y: {{like: x}}\n")
+    with pytest.raises(ValueError, match=r"b\.yaml: `hosts\.y\.like`: a circle of hosts: x, y, x"):
+        load_suites(tmp_path)
+
+
+def test_a_mistake_is_told_of_the_file_where_it_stands(tmp_path):
+    written(tmp_path, alike="like: base\nhosts: {b: {like: first}}", base=BASE.replace("steps: 200", "steps: 0"))
+    with pytest.raises(ValueError, match=r"base\.yaml: `finetune\.steps`"):
+        load_suites(tmp_path)
+
+
+def test_the_example_of_the_configs_page_is_read(tmp_path):
+    (text,) = re.findall(r"```yaml\n(# suites/hasty\.yaml.*?)```", (CONFIG / "README.md").read_text(), re.S)
+    written(tmp_path, embedded=(CONFIG / "suites/embedded.yaml").read_text(), hasty=text)
+    suites = load_suites(tmp_path)
+    host, relu = suites["hasty"].hosts["gpt2-docs-hasty"], suites["embedded"].hosts["gpt2-docs"].teachers["relu"]
+    assert suites["hasty"].finetune == suites["embedded"].finetune.model_copy(update={"steps": 500})
+    assert host.teachers == {"relu": relu.model_copy(update={"lr": 3.0e-4, "tuning": None})}
 
 
 def test_the_embedded_suites_paths_are_where_they_were():
