@@ -111,7 +111,7 @@ def show(suite: SuiteName, results: Results = RESULTS) -> None:
 
 @app.command(rich_help_panel=PEOPLE)
 def check(suite: SuiteName, results: Results = RESULTS) -> None:
-    """Compare a suite's cells with expected/SUITE.json; fails with a table of those that moved."""
+    """Compare a suite's cells with expected/regression/SUITE.json; fails with a table of those that moved."""
     from rsae.report.stats import regression
     from rsae.runtime.seals import untouched
 
@@ -145,7 +145,7 @@ def check_reported(suite: SuiteName, results: Results = RESULTS) -> None:
 
 @app.command(rich_help_panel=PEOPLE)
 def expect(suite: SuiteName, results: Results = RESULTS) -> None:
-    """Make a suite's present cells the expected ones; tolerances stay."""
+    """Make a suite's present cells the expected ones in expected/regression/SUITE.json; tolerances stay."""
     from rsae.report.stats import regression
     from rsae.runtime.seals import untouched
 
@@ -156,9 +156,9 @@ def expect(suite: SuiteName, results: Results = RESULTS) -> None:
 
 
 @app.command(rich_help_panel=PEOPLE)
-def keep(suite: SuiteName, results: Results = RESULTS) -> None:
-    """Copy a suite's long tables, run card and tuning trials to expected/SUITE/, as small files to commit."""
-    from rsae.report.tables import archive as kept
+def archive(suite: SuiteName, results: Results = RESULTS) -> None:
+    """Copy a suite's long tables, run card and tuning trials to expected/archive/SUITE/, as small files to commit."""
+    from rsae.report.tables.archive import write
     from rsae.runtime.seals import untouched
 
     plan = plan_named(suite, results)
@@ -167,7 +167,7 @@ def keep(suite: SuiteName, results: Results = RESULTS) -> None:
     trials = plan.trials()
     require([*tables, *trials.values(), card])
     untouched(plan.cells_file())
-    kept.keep(tables, card, trials, plan.expected_file().with_suffix(""))
+    write(tables, card, trials, plan.archive())
 
 
 @others.command("fit-gate", rich_help_panel=GATES)

@@ -52,7 +52,11 @@ class Plan(Evaluation):
 
     def expected_file(self) -> Path:
         """Reference numbers with their tolerances, committed."""
-        return Path("expected") / f"{self.name}.json"
+        return Path("expected/regression") / f"{self.name}.json"
+
+    def archive(self) -> Path:
+        """Folder of the rows of a finished run, committed."""
+        return Path("expected/archive") / self.name
 
     def tabulate(self, preflight: Callable[[], object] = lambda: None) -> Job:
         """Judgements of all pairs to cells.csv and the tables."""

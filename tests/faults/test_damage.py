@@ -115,7 +115,7 @@ def test_numbers_changed_by_hand_are_noticed(project, rsae):
     cells.write_text(text.replace("0.9", "0.8", 1))
     assert cells.read_text() != text
     # the run card too: Snakemake makes it again when a table is younger, and must not vouch for it
-    for line in ("check", "keep", "expect", "run-card"):
+    for line in ("check", "archive", "expect", "run-card"):
         said = rsae(f"{line} --suite tiny")
         assert "cells.csv was changed after it was made" in said, line
         assert "--forcerun tables" in said

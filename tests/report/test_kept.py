@@ -27,7 +27,7 @@ def rows(first: str, page: str = PAGE) -> list[dict[str, str]]:
 
 def means_of(suite: str) -> Any:
     """Means over seeds."""
-    files = [ROOT / f"expected/{suite}/{name}.parquet" for name in ("cells", "probing")]
+    files = [ROOT / f"expected/archive/{suite}/{name}.parquet" for name in ("cells", "probing")]
     cells = pd.concat([pd.read_parquet(path) for path in files if path.is_file()])
     return cells.groupby(["teacher", "arm", "support", "metric"])["value"].mean()
 
@@ -95,7 +95,7 @@ def test_probes_on_the_page_are_differences_of_rows():
 
 
 def test_what_is_matched_on_the_page_are_rows():
-    kept: Any = pd.read_parquet(ROOT / "expected/pareto/matched.parquet")
+    kept: Any = pd.read_parquet(ROOT / "expected/archive/pareto/matched.parquet")
     found = rows("front l0 of teacher_ft", (ROOT / "docs/pareto.md").read_text())
     assert len(found) == 15
     for row in found:
@@ -143,7 +143,7 @@ def test_what_is_kept_is_what_was_there(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "older.parquet").write_text("")
-    archive.keep([tables / "cells.csv"], tmp_path / "run-card.json", {"h/t/rsae": tmp_path / "tuning.json"}, out)
+    archive.write([tables / "cells.csv"], tmp_path / "run-card.json", {"h/t/rsae": tmp_path / "tuning.json"}, out)
     assert {p.name for p in out.iterdir()} == {"cells.parquet", "run-card.json", "tuning.json"}
     pd.testing.assert_frame_equal(pd.read_parquet(out / "cells.parquet"), frame)
     assert json.loads((out / "tuning.json").read_text()) == {"h/t/rsae": {"chosen": 1}}

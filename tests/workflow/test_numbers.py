@@ -181,7 +181,7 @@ def test_the_numbers_are_the_expected_ones(quick):
 
 def test_a_number_that_moved_is_tabled(untouched):
     # the expected number is moved: cells.csv itself answers for its bytes (tests/faults/test_damage.py)
-    path = untouched.folder / "expected/quick.json"
+    path = untouched.folder / "expected/regression/quick.json"
     text = path.read_text()
     reference = json.loads(text)
     row = next(cell for cell in reference["cells"] if "mse_sum" in cell and "rsae" in cell)

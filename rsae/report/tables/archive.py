@@ -10,7 +10,7 @@ import pandas as pd
 from rsae.runtime.files import replacing, write_json
 
 
-def keep(tables: Sequence[Path], card: Path, trials: Mapping[str, Path], out: Path) -> None:
+def write(tables: Sequence[Path], card: Path, trials: Mapping[str, Path], out: Path) -> None:
     """Long ``tables`` (CSV) as Parquet (zstd), the run card, and the trials by which arms were tuned.
 
     ``trials`` maps HOST/TEACHER/ARM to a tuning record. What an earlier run left in ``out`` is replaced as a whole.
