@@ -124,6 +124,9 @@ def strict(comparisons: Sequence[Comparison]) -> str:
 
 
 def _effect(v: Verdict) -> str:
-    c = v.comparison
-    size = f"{100 * c.difference / c.reference:+.1f}%" if c.metric in RELATIVE else f"{c.difference:+.4f}"
-    return f"{v.word} ({size})"
+    return f"{v.word} ({effect(v.comparison.metric, v.comparison.difference, v.comparison.reference)})"
+
+
+def effect(metric: str, difference: float, reference: float) -> str:
+    """A difference in percent of the baseline's value, or in the metric's unit where that is a share."""
+    return f"{100 * difference / reference:+.1f}%" if metric in RELATIVE else f"{difference:+.4f}"
