@@ -154,22 +154,24 @@ def test_where_nothing_can_be_gained_it_says_so():
 
 
 def test_the_papers_gate_is_judged_on_hard_codes_and_an_untuned_one_has_no_control():
-    teacher, x, _ = case(ReLU(), together=False)
-    found = upgrade(teacher, x, gate="rational", steps=0)
+    teacher, x, documents = case(ReLU(), together=False)
+    found = upgrade(teacher, x, gate="rational", documents=documents, steps=0)
     assert set(found.arms) == {"teacher", "rsae_init"}
     assert "teacher_ft" not in found.table
     assert found.sae.eps > 0
     assert "mse 0 to" in found.verdict  # the teacher is exact here: no share of nothing is stated
-    assert "stretches of 128 tokens" in found.facts["documents"]
+    alone = upgrade(teacher, x, gate="rational", steps=0)
+    assert "stretches of 128 tokens" in alone.facts["documents"]
 
 
 def test_token_ids_are_read_through_the_host():
     tokenizer = load_tokenizer("assets/embedded/host")
-    ids = tokenizer("Return the sum of the array elements over a given axis. " * 60)["input_ids"][: 22 * 15]
+    words = " ".join(str(getattr(np, name).__doc__)[:300] for name in ("sum", "linspace", "where", "einsum", "pad"))
+    ids = tokenizer(words)["input_ids"][: 22 * 15]
     rows = torch.cat([torch.zeros(22, 1, dtype=torch.long), torch.tensor(ids).reshape(22, 15)], 1)
     where = {"host": "assets/embedded/host", "hook": "blocks.1.hook_resid_post"}
     found = upgrade(Path("assets/embedded/teachers/topk"), rows, steps=0, **where)
-    assert found.helped == ("the control was not run" in found.verdict)  # one or the other, by these few rows
+    assert found.verdict.startswith("No verdict: 4 held-out documents")
     assert sum(found.facts["n_tok"].values()) == 22 * 15  # BOS is left out
     assert found.pair.n_doc == 4  # a fifth of the rows, rounded
     assert found.choice.startswith("Chosen: resolvent_init (untrained)")
@@ -293,12 +295,16 @@ def test_the_embedded_l1_teacher_tells_the_price_it_was_trained_at():
     assert own_coefficient(teacher, [x]) == pytest.approx(1.42, rel=0.1)
 
 
-def test_the_attribute_is_there_without_torch_and_the_package_behind_it_too():
-    code = "import sys, rsae; u = rsae.upgrade; assert callable(u); print('torch' in sys.modules)"
+def test_the_package_is_there_without_torch_and_its_function_says_what_it_takes():
+    code = "import sys, rsae; print('torch' in sys.modules, sorted(rsae.__all__)); help(rsae.upgrade)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-    from rsae.training import finetune
-
-    assert finetune.Settings
+    assert done.stdout.startswith("False ['Upgraded', '__version__', 'upgrade']\n")
+    for words in (
+        "Help on function upgrade in module rsae.api.upgrade",
+        "gate: str = 'resolvent'",
+        "n_tok, d_in",
+        "Raises",
+    ):
+        assert words in done.stdout
     with pytest.raises(AttributeError, match="no attribute 'upgrad'"):
         _ = rsae.upgrad
