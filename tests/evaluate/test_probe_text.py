@@ -101,7 +101,7 @@ def test_a_text_without_labels_is_refused(tmp_path):
 def test_a_row_without_its_label_is_named(missing):
     rows = [{"body": "some words", "kind": "prose"}, {"body": "more words", "kind": missing}]
     with pytest.raises(ValueError, match=r"the text: row 1 has no value in the column 'kind'"):
-        list(datasets._documents(rows, "body", "kind", "t", "the text"))
+        list(datasets._documents(((f"row {i}", r) for i, r in enumerate(rows)), "body", "kind", "t", "the text"))
 
 
 def test_classes_come_in_equal_shares_from_a_text_that_is_sorted_by_them(tmp_path):
@@ -121,7 +121,7 @@ def test_classes_come_in_equal_shares_from_a_text_that_is_sorted_by_them(tmp_pat
     with open(path, "a") as file:
         file.write(json.dumps({"body": "nobody says", "stars": None}) + "\n")
     assert len(found(None, ["1.0", "3.0"])) == 80  # a row without a label is of no class
-    with pytest.raises(ValueError, match="row 120 has no value in the column 'stars'"):
+    with pytest.raises(ValueError, match="line 121 has no value in the column 'stars'"):
         found(None, None)
 
 
