@@ -85,12 +85,19 @@ def tokenised(
     completed(said, None if bos is None else {"prepend_bos": bos}, "the given SAE")
     bos = said.get("prepend_bos", True) if bos is None else bos
     found = documents(text, max(FEWEST, max_tok // SHORT))
-    # of long documents the beginnings, so that many are seen
-    most = max(1, max_tok // ((ctx - bos) * min(len(found), MANY)))
-    rows = tokens.tokenise(
-        found, load_tokenizer(host), ctx=ctx, bos=bos, max_tok=max_tok, max_rows_per_document=most, short=True
-    )
-    return _at_most(rows, max_tok)
+    tokenizer = load_tokenizer(host)
+
+    def rows(most: int) -> tokens.TokenRows:
+        return tokens.tokenise(
+            found, tokenizer, ctx=ctx, bos=bos, max_tok=max_tok, max_rows_per_document=most, short=True
+        )
+
+    # of long documents the beginnings, so that many are seen; more of each, where that is not enough
+    most = -(-max_tok // ((ctx - bos) * min(len(found), MANY)))
+    taken = rows(most)
+    while taken.n_tok < max_tok and (more := rows(2 * most)).n_tok > taken.n_tok:
+        taken, most = more, 2 * most
+    return _at_most(taken, max_tok)
 
 
 def documents(text: str, limit: int) -> list[tuple[str, str]]:

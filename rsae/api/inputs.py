@@ -215,12 +215,11 @@ def split(x: Tensor, documents: np.ndarray | None, seed: int) -> dict[str, Split
         rows = rows[np.argsort(documents[rows], kind="stable")]  # a document's rows stand together
         members, numbered = np.unique(documents[rows], return_inverse=True)
         splits[name] = Split(x[torch.from_numpy(rows)], numbered, members)
-    _held_out(splits)
     return splits
 
 
-def _held_out(splits: Mapping[str, Split]) -> None:
-    """Raises ValueError where much of the test stands in the fine-tune too, to the bit.
+def held_out(splits: Mapping[str, Split]) -> None:
+    """Raise a ValueError where much of the test stands in the fine-tune too, to the bit.
 
     Some may: after BOS and one token a host has one answer, whatever comes next.
     """

@@ -10,7 +10,7 @@ import torch
 from rsae.api import output, verdict
 from rsae.api.arguments import GATES, check
 from rsae.api.candidates import best, estimate, prices, trials_of, tuned, untuned, why
-from rsae.api.inputs import BLOCK, CENTRING, CHUNK, KINDS, Given, activations_of, centring, split, teacher_of
+from rsae.api.inputs import BLOCK, CENTRING, CHUNK, KINDS, Given, activations_of, centring, held_out, split, teacher_of
 from rsae.arms import arms
 from rsae.config.types import Kind, Precision
 from rsae.evaluate import teacher_check
@@ -140,6 +140,7 @@ def upgrade(
             f"the SAE expects d_in={teacher.d_in}, the activations have {given.x.shape[1]}; wrong hook or host?"
         )
     splits = split(given.x, given.document, seed)
+    held_out(splits)
     calibration = splits["calibration"]
     l0, explained = teacher_check.reconstruction(
         teacher_check.codes_and_output(teacher), calibration.chunks, calibration.x.double().mean(0)

@@ -207,10 +207,10 @@ def ce(model, rows, sae):
 
 def test_the_same_from_the_shell(tmp_path):
     found = (getattr(np, name).__doc__ for name in sorted(np.__all__))
-    text = [" ".join(doc.split())[:400] for doc in found if isinstance(doc, str) and len(doc) > 400][:60]
+    text = [" ".join(doc.split())[:400] for doc in found if isinstance(doc, str) and len(doc) > 400][:90]
     (tmp_path / "text.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in text))
     arguments = f"""upgrade --teacher assets/embedded/teachers/topk --host assets/embedded/host
-        --text {tmp_path / "text.jsonl"} --out {tmp_path / "out"} --ctx 64 --steps 2 --batch 64 --max-tok 6000"""
+        --text {tmp_path / "text.jsonl"} --out {tmp_path / "out"} --ctx 64 --steps 2 --batch 64 --max-tok 9000"""
     done = CliRunner().invoke(app, arguments.split())
     assert done.exit_code == 0, done.output
     for words in (

@@ -123,15 +123,17 @@ def test_activations_are_centred_where_the_sae_was_trained_on_such(centred):
 
 
 def test_rows_are_those_that_the_sae_was_trained_on(tmp_path):
-    """What it says of itself holds; what the caller says goes before it."""
+    """What it says of itself holds; a caller completes it, and cannot contradict it."""
     (tmp_path / "text.txt").write_text("\n\n".join(tiny.sentences(30, 0)))
     said = {"context_size": 9, "prepend_bos": False}
     for metadata, ctx, bos, wanted in (
         (said, None, None, (9, False)),
-        (said, 7, True, (7, True)),
+        (said, 7, False, (7, False)),
         ({}, 7, None, (7, True)),
         ({}, 7, False, (7, False)),
     ):
         rows = tokenised(str(tmp_path / "text.txt"), str(EMBEDDED / "host"), metadata, ctx, bos, 300)
         assert (max(len(row.ids) for row in rows.rows), rows.bos) == wanted
         assert 0 < sum(len(row.ids) - rows.bos for row in rows.rows) <= 300
+    with pytest.raises(ValueError, match="prepend_bos: False in its files, and prepend_bos: True is stated"):
+        tokenised(str(tmp_path / "text.txt"), str(EMBEDDED / "host"), said, 7, True, 300)
