@@ -19,6 +19,7 @@ from rsae.data.text import datasets, docstrings, tokens
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.plan import CONFIG, TEXT_SPLITS, load_text
 from rsae.sae.loading.said import completed
+from rsae.sae.loading.sites import check_site
 
 CTX = 128  # tokens of a row, BOS included, where neither caller nor SAE says
 MANY = 100  # documents that a text should be read of, where it has so many
@@ -59,6 +60,8 @@ def run(
 
         given = client.patiently(lambda: SaeLensSAE.from_pretrained(teacher, sae_id), teacher, "main", sae_id)
     _, metadata = teacher_of(given, kind, stated)
+    if hook is not None:
+        check_site(metadata.get("hook_name"), hook, "the given SAE")
     hook = hook or metadata.get("hook_name")
     if hook is None:
         raise ValueError("the SAE does not say its site; give it as --hook, such as blocks.8.hook_resid_pre")
