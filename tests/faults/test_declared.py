@@ -62,5 +62,5 @@ def test_a_command_finds_all_that_it_reads_among_what_it_declares(unbroken, tmp_
     process.join()
     last = (tmp_path / "done").read_text()
     assert process.exitcode == 0, f"what comes after {last} failed, see above"
-    assert last == "report"
+    assert last == "tables.report"
     assert (tmp_path / f"{N_JOBS - 1}").is_dir()

@@ -24,7 +24,7 @@ EMBEDDED = Path("assets/embedded/teachers/relu")
 def test_a_teacher_of_another_site_is_refused(tmp_path):
     assert loading.load(EMBEDDED, "relu", 128, hook="blocks.1.hook_resid_post").d_in == 128
     with pytest.raises(
-        ValueError, match=r"trained at blocks\.1\.hook_resid_post, the suite harvests blocks\.2\.hook_r"
+        ValueError, match=r"trained at blocks\.1\.hook_resid_post, and blocks\.2\.hook_resid_post is read"
     ):
         loading.load(EMBEDDED, "relu", 128, hook="blocks.2.hook_resid_post")
     # the end of one block is the beginning of the next
@@ -34,11 +34,14 @@ def test_a_teacher_of_another_site_is_refused(tmp_path):
     assert loading.load(folder, "relu", 16, hook="blocks.8.hook_resid_post").d_in == 16
     with pytest.raises(ValueError, match="trained at resid_post_layer_8"):
         loading.load(folder, "relu", 16, hook="blocks.7.hook_resid_post")
-    # files that do not say, or say it in words that we do not know, are taken at the suite's word
+    # files that do not say are taken at the suite's word; what they say is known, or refused
     assert loading.load(checkpoints.sae_lens(tmp_path / "b", W), "relu", 16, hook="blocks.3.hook_resid_pre").d_in == 16
     path = folder / "config.json"
-    path.write_text(path.read_text().replace("resid_post_layer_8", "gpt_neox.layers.8"))
-    assert loading.load(folder, "relu", 16, hook="blocks.3.hook_resid_pre").d_in == 16
+    said = path.read_text()
+    for name, says in {"gpt_neox.layers.8": "was trained at gpt_neox.layers.8", "layer eight": "is not known"}.items():
+        path.write_text(said.replace("resid_post_layer_8", name))
+        with pytest.raises(ValueError, match=says):
+            loading.load(folder, "relu", 16, hook="blocks.3.hook_resid_pre")
 
 
 def test_the_stage_says_so(project, rsae):

@@ -14,7 +14,7 @@ COMMAND = f"""
 import json, os, sys
 from rsae import cli
 from rsae.data.activations import shards
-from rsae.stages import finetune as stage
+from rsae.stages.training import finetune as stage
 
 reads, trained = [], []
 read, train = shards.Shards.activations, stage.finetune

@@ -34,11 +34,9 @@ def test_a_host_is_a_target(clone):
 def test_training_the_assets_is_a_target_of_its_own_and_writes_only_results(clone):
     planned = clone.planned("embedded_assets")
     assert {c.split()[0] for c in planned} == {"train-text", "train-host", "train-activations", "train-teacher"}
-    done = clone.snakemake("embedded_assets", "--dry-run")
-    said = (done.stdout + done.stderr).splitlines()
-    outputs = [line for line in said if line.strip().startswith("output:")]
-    assert outputs
-    assert "assets/embedded" not in "".join(outputs)
+    outputs = [line.split("\t")[0] for line in clone.snakemake("embedded_assets", "--summary").stdout.splitlines()[1:]]
+    assert "results/assets/host/model.safetensors" in outputs
+    assert not any(path.startswith("assets/") for path in outputs)
 
 
 def test_check_compares_after_making_the_tables(clone):
