@@ -5,6 +5,9 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.cli import get_argument_parser
+from snakemake.exceptions import WorkflowError
+
 sys.path.insert(0, str(workflow.basedir))
 
 from rsae.plan import (
@@ -63,7 +66,7 @@ wildcard_constraints:
 
 rule all:
     input:
-        PLANS["embedded"].targets(),
+        lambda w: PLANS["embedded"].targets(),
 
 
 include: "workflow/rules/common.smk"
@@ -74,6 +77,13 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/assets.smk"
 include: "workflow/rules/studies.smk"
+
+
+# All rules are known: a name that is none, or whose suite is half-written, is told before the graph is made.
+if mistake := PLANS.mistake(
+    asked(), [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+):
+    raise WorkflowError(mistake)
 
 
 onsuccess:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from rsae.plan import CONFIG, RESULTS_VARIABLE, Plan, load_plans
+from rsae.plan import RESULTS_VARIABLE, Plan, load_plans
 
 # panels of the page of `--help`, in their order
 PEOPLE = "For people"
@@ -53,26 +53,18 @@ def plan_named(suite: str, results: Path) -> Plan:
     """The plan of a suite.
 
     Raises:
-        ValueError: there is no such suite; says which there are.
+        ValueError: there is no such suite, or its file is wrong; says which there are, or what is wrong.
     """
-    plans = load_plans(results=results)
-    if suite not in plans:
-        raise ValueError(f"no suite {suite!r} in {CONFIG / 'suites'}; there are {', '.join(plans)}")
-    return plans[suite]
+    return load_plans(results=results)[suite]
 
 
 def plan_of(address: str, results: Path) -> Plan:
     """The plan of the suite that has the host of an address.
 
     Raises:
-        ValueError: no suite has it; says which hosts there are.
+        ValueError: no suite has it, or the one that has is wrong; says which hosts there are, or what is wrong.
     """
-    plans, host = load_plans(results=results), address.partition("/")[0]
-    for plan in plans.values():
-        if host in plan.suite.hosts:
-            return plan
-    known = ", ".join(h for plan in plans.values() for h in plan.suite.hosts)
-    raise ValueError(f"no host {host!r} in {CONFIG / 'suites'}; there are {known}")
+    return load_plans(results=results).of(address.partition("/")[0])
 
 
 def require(paths: list[Path]) -> None:

@@ -57,8 +57,10 @@ class Likes:
             raise self.waiting[names[-1]].at("like").mistake(f"a circle of {self.what}s: {circle}")
         if name not in self.done:
             place = self.waiting[name] = self.place(name)
-            self.done[name] = self.finish(place, self._on_other(self.entries[name], place))
-            del self.waiting[name]
+            try:
+                self.done[name] = self.finish(place, self._on_other(self.entries[name], place))
+            finally:  # a mistake in this entry is no circle of the next one that asks for it
+                del self.waiting[name]
         return self.done[name]
 
     def all(self) -> dict[str, Any]:

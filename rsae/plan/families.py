@@ -1,28 +1,27 @@
 """What holds over several suites: independently trained teachers of one recipe, judged together."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from rsae.config.assets import Families
 from rsae.config.load import load
-from rsae.plan.job import CONFIG, Job, derive_seed, pick
-from rsae.plan.tables import Plan
+from rsae.plan.job import CONFIG, Job, derive_seed
+from rsae.plan.plans import Plans
 
 
 class FamiliesPlan:
     """Independent trainings of one recipe, judged together: teachers of several suites with one word as `family`."""
 
-    def __init__(self, families: Families, plans: Mapping[str, Plan], results: Path = Path("results")) -> None:
+    def __init__(self, families: Families, plans: Plans, results: Path = Path("results")) -> None:
         self.suites, self.plans, self.root = families.suites, plans, results / "families"
 
     def tabulate(self) -> Job:
         """Independently trained teachers of one recipe, over suites: documents, seeds and teachers resampled.
 
         Raises:
-            ValueError: there is no such suite, or two members of a family have one name.
+            ValueError: there is no such suite, its file is wrong, or two members of a family have one name.
         """
         sums: dict[str, dict[str, dict[str, Path]]] = {}
-        pooled: list[Plan] = [pick("suite", name, self.plans, "config/suites") for name in self.suites]
+        pooled = [self.plans[name] for name in self.suites]
         for plan in pooled:
             for group, teachers in plan.grouped("family").items():
                 host, _, family = group.partition("/")
@@ -40,6 +39,6 @@ class FamiliesPlan:
         return [self.root / name for name in ("families.csv", "families.md")]
 
 
-def load_families_plan(plans: Mapping[str, Plan], results: Path = Path("results")) -> FamiliesPlan:
+def load_families_plan(plans: Plans, results: Path = Path("results")) -> FamiliesPlan:
     """The plan of ``config/families.yaml`` over the suites' plans."""
     return FamiliesPlan(load(CONFIG / "families.yaml", Families), plans, results)

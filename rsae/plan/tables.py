@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from rsae.config.suites import load_suites
 from rsae.plan.evaluation import Evaluation
 from rsae.plan.job import CONFIG, Job, derive_seed
 from rsae.plan.layout import JUDGEMENTS
@@ -236,10 +235,3 @@ def _place(table: str) -> tuple[int, str]:
     """Claims first, what was measured last, everything else between."""
     order = {"claims": 0, "strict": 1, "win_loss": 2, "reconstruction": 4, "downstream": 5}
     return order.get(table, 3), table
-
-
-def load_plans(
-    folder: Path | str = CONFIG / "suites", results: Path = Path("results"), kept: Path | None = None
-) -> dict[str, Plan]:
-    """One plan per suite file."""
-    return {name: Plan(name, suite, results, kept) for name, suite in load_suites(folder).items()}

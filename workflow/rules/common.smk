@@ -8,6 +8,13 @@ PAIR = ("{host}", "{teacher}")
 CELL = ("{host}", "{teacher}", "{arm}")
 
 
+def asked():
+    """Targets that stand in the command line; none where it is not Snakemake's."""
+    if Path(sys.argv[0]).name not in ("snakemake", "__main__.py"):
+        return []
+    return get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
+
+
 def job(stage, wildcards, **given):
     """What the plan of a suite says of a stage. `address` is a host as a rule sees it: HOST, or HOST/SITE."""
     method = getattr(PLANS[wildcards.suite], stage)

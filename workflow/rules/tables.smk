@@ -157,7 +157,7 @@ rule report_page:
 # `snakemake report`: the embedded suite's page; `snakemake report-quick`: any suite's.
 rule report:
     input:
-        PLANS["embedded"].page(),
+        lambda w: PLANS["embedded"].page(),
 
 
 for _plan in PLANS.values():
