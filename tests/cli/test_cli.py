@@ -1,6 +1,7 @@
 """The commands as a person types them, and what they say when something is wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,21 @@ def test_a_mistake_is_one_sentence_and_no_traceback(arguments, says):
     assert done.returncode == 1
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_projects_own_environment_knows_the_command(tmp_path):
+    """From wherever it is called; what stands beside the lock file is as it would be after an installation."""
+    (tmp_path / "clone").mkdir()
+    for name in ("in-venv", "requirements.lock"):
+        shutil.copy2(ROOT / name, tmp_path / "clone")
+    (tmp_path / "clone/rsae").symlink_to(ROOT / "rsae")  # the folder that was run instead: "Is a directory"
+    (tmp_path / "clone/.venv/bin").mkdir(parents=True)
+    shutil.copy2(ROOT / "requirements.lock", tmp_path / "clone/.venv")
+    python = tmp_path / "clone/.venv/bin/python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    command = "fit-gate --target sign --delta 0.25 --degree 1 0".split()
+    for place, program in ((tmp_path / "clone", "./in-venv"), (tmp_path, "clone/in-venv")):
+        done = subprocess.run([program, "rsae", *command], cwd=place, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["num"][1] == pytest.approx(1.6)  # 2 / (1 + delta), by hand
