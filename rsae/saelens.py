@@ -99,6 +99,8 @@ class RSAE(SAE[RSAEConfig]):
         self.refine = None if refine is None else refine.to(**where)
 
     def _refuse_half(self) -> None:
+        # .half(), .bfloat16() and .double() change weights alone, and inputs are cast to self.dtype
+        self.dtype = self.W_enc.dtype if hasattr(self, "W_enc") else self.dtype
         if self.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"an rsae SAE runs in float32 or float64, not {self.dtype}; load it with dtype='float32'")
 
@@ -118,6 +120,7 @@ class RSAE(SAE[RSAEConfig]):
 
     @override
     def decode(self, feature_acts: Tensor) -> Tensor:
+        self._refuse_half()
         x_hat = self.hook_sae_recons(feature_acts @ self.W_dec + self.b_dec)
         x_hat = self.run_time_activation_norm_fn_out(x_hat)
         return self.reshape_fn_out(x_hat, self.d_head)
