@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from tabulate import tabulate
 
-from rsae.runtime.files import sha256
+from rsae.report.stats.cells import COLUMNS
+from rsae.runtime.files import SEAL, reading, sha256
 from rsae.runtime.seals import DIGESTS, untouched
 from rsae.sae.model import NATIVE
 
@@ -41,12 +42,21 @@ def read(folder: Path) -> dict[str, Any]:
     """``cfg.json`` of an SAE's folder.
 
     Raises:
-        ValueError: it is not the folder of a saved SAE.
+        ValueError: it is not the folder of an SAE that this project saved.
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise ValueError(f"{folder} holds no {missing[0]}; give the folder of an SAE, such as results/.../seed-0/sae")
-    return json.loads((folder / "cfg.json").read_text())
+        inside = f"; give {folder / 'sae'}" if (folder / "sae" / FILES[0]).is_file() else ""
+        remedy = inside or "; give the folder of an SAE, such as results/.../seed-0/sae"
+        raise ValueError(f"{folder} holds no {missing[0]}{remedy}")
+    with reading(folder / "cfg.json", "give a folder that this project wrote"):
+        cfg = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
+    if not isinstance(cfg, dict) or not isinstance(cfg.get("metadata"), dict) or SEAL not in cfg:
+        raise ValueError(
+            f"{folder} was written by another program, or by an older version of this one: a card of it would say"
+            " nothing; push what `rsae upgrade` or a suite wrote"
+        )
+    return cfg
 
 
 def measured(folder: Path, cells: Path | None = None) -> Measured | None:
@@ -67,14 +77,20 @@ def measured(folder: Path, cells: Path | None = None) -> Measured | None:
             return None
     if (cells.parent / DIGESTS).is_file():  # those of `rsae upgrade` have none
         untouched(cells)
-    with open(cells) as file:
-        rows = list(csv.DictReader(file))
+    with open(cells, encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        rows = list(table)
+    if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
+        raise ValueError(
+            f"{cells} has no column {missing[0]}, which this version writes; run `rsae upgrade` or the suite's tables"
+            " again, or name another with --cells"
+        )
     if inside:
         arm, seed = names[3], int(names[4].removeprefix("seed-"))
         rows = [r for r in rows if (r["host"], r["teacher"]) == names[1:3]]
     else:
         arm, seed = str(read(folder)["metadata"].get("arm")), 0
-    if not any((r["arm"], int(r["seed"])) == (arm, seed) for r in rows):
+    if not any((r["arm"], r["seed"], r["metric"]) == (arm, str(seed), "mse_sum") for r in rows):
         raise ValueError(f"{cells} has no number of {arm}, seed {seed}; was the suite run to its tables?")
     if len({(r["host"], r["teacher"]) for r in rows}) > 1:
         raise ValueError(f"{cells} has several hosts or teachers; push the SAE from its place in results/")
@@ -82,7 +98,10 @@ def measured(folder: Path, cells: Path | None = None) -> Measured | None:
 
 
 def _verdict(run_card: Path) -> str:
-    return json.loads(run_card.read_text()).get("verdict", "") if run_card.is_file() else ""
+    if not run_card.is_file():
+        return ""
+    with reading(run_card, "make it again by `rsae upgrade`"):
+        return str(json.loads(run_card.read_text(encoding="utf-8")).get("verdict", ""))
 
 
 def model_card(folder: Path, repo: str | None, place: str, numbers: Measured | None) -> ModelCard:

@@ -7,6 +7,7 @@ from pathlib import Path
 from rsae import standalone
 from rsae.api import model_card
 from rsae.data.hub import client
+from rsae.sae.model import SAE
 
 
 def push(folder: Path, repo: str, place: str | None = None, cells: Path | None = None, private: bool = False) -> str:
@@ -16,9 +17,11 @@ def push(folder: Path, repo: str, place: str | None = None, cells: Path | None =
     Numbers for the card come from ``cells``, or from where the workflow leaves them.
 
     Raises:
-        ValueError: not the folder of an SAE, no numbers in ``cells``, no token, or a hub that refuses.
+        ValueError: not the folder of a whole SAE of this project, no numbers in ``cells``, no token, or a hub that
+            refuses.
     """
     cfg = model_card.read(folder)
+    SAE.load(folder)  # so that what arrives can be read
     place = place or str(cfg["metadata"].get("arm", "sae"))
     numbers = model_card.measured(folder, cells)
     with tempfile.TemporaryDirectory() as temporary:

@@ -13,6 +13,8 @@ import torch
 from huggingface_hub import ModelCard
 
 from rsae.api import model_card
+from rsae.api import push as push_module
+from rsae.data.hub import client
 from rsae.report.stats.cells import COLUMNS
 from tests import hub as local
 from tests.upgraded import activations, make
@@ -112,7 +114,14 @@ for folder, repo in json.loads(sys.argv[1]):
     told = done.stdout.splitlines()
     for line, says in zip(
         told,
-        ["holds no cfg.json", "is no name of a", "does not let this", "does not let this", "answered 429", "at commit"],
+        [
+            "holds no cfg.json; give the folder of an SAE, such as",
+            "is no name of a",
+            "does not let this",
+            "does not let this",
+            "answered 429",
+            "at commit",
+        ],
         strict=True,
     ):
         assert says in line
@@ -168,3 +177,42 @@ def test_a_gate_that_sae_lens_has_needs_no_import(tmp_path):
     assert "import rsae" not in text
     assert "uploaded without numbers" in text
     assert json.loads((folder / "cfg.json").read_text())["architecture"] == "topk"
+
+
+def altered(folder, **cfg):
+    said = json.loads((folder / "cfg.json").read_text())
+    (folder / "cfg.json").write_text(json.dumps({k: v for k, v in (said | cfg).items() if v is not None}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda f: altered(f, metadata=None), "written by another program, or by an older version"),
+        (lambda f: altered(f, sha256=None), "written by another program, or by an older version"),
+        (lambda f: altered(f, d_in=9), r"cfg\.json is truncated or altered"),
+        (lambda f: (f / "cfg.json").write_text("[1]"), "written by another program"),
+        (lambda f: (f / "cfg.json").write_text('{"architecture'), r"cfg\.json is truncated or altered"),
+        (lambda f: (f / "sae_weights.safetensors").write_bytes(b"x" * 99), r"safetensors is truncated or altered"),
+        (lambda f: (f.parent / "cells.csv").write_text("arm,metric,value\nrsae,mse,3\n"), "has no column suite"),
+        (lambda f: (f.parent / "cells.csv").write_text(",".join(COLUMNS) + "\n"), "has no number of rsae, seed 0"),
+    ],
+)
+def test_an_old_a_foreign_or_a_damaged_folder_is_refused_before_anything_is_uploaded(
+    tmp_path, monkeypatch, spoil, says
+):
+    make("rational").save(tmp_path / "out/sae", {"arm": "rsae"})
+    uploaded = []
+    monkeypatch.setattr(client, "upload", lambda *given: uploaded.append(given) or "c0ffee")
+    assert "commit c0ffee, without numbers" in push_module.push(tmp_path / "out/sae", REPO)
+    spoil(tmp_path / "out/sae")
+    with pytest.raises(ValueError, match=says):
+        push_module.push(tmp_path / "out/sae", REPO)
+    assert len(uploaded) == 1
+
+
+def test_sae_lenss_own_folder_is_refused_and_the_folder_around_an_sae_says_which_to_give(tmp_path):
+    with pytest.raises(ValueError, match="written by another program"):
+        push_module.push(Path("assets/embedded/teachers/topk"), REPO)
+    make("rational").save(tmp_path / "sae", {"arm": "rsae"})
+    with pytest.raises(ValueError, match=f"holds no cfg.json; give {tmp_path}/sae"):
+        push_module.push(tmp_path, REPO)

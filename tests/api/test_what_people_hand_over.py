@@ -26,7 +26,9 @@ from rsae.report.stats.metrics import METRICS
 from rsae.sae import loading
 from rsae.sae.gates.topk import TopK
 from rsae.sae.loading.sites import check_site, site_of
+from rsae.saelens import convert
 from tests.api.test_upgrade import case
+from tests.upgraded import activations, make
 
 E = Path("assets/embedded")
 HOOK = "blocks.1.hook_resid_post"
@@ -363,3 +365,32 @@ def test_marks_in_a_text_are_text():
     assert ids.tolist().count(tokenizer.bos_token_id) == 1
     assert tokenizer.convert_tokens_to_ids(mark) not in ids[1:].tolist()
     assert tokenizer.decode(ids[1:]) == f"one {mark} two"
+
+
+def test_an_upgraded_folder_given_again_is_told_so(tmp_path):
+    teacher, x, documents = case(TopK(2), together=True)
+    upgrade(teacher, x, documents=documents, steps=0).save(tmp_path / "out")
+    for folder in (tmp_path / "out/sae", tmp_path / "out"):
+        with pytest.raises(ValueError, match=f"{folder} has been upgraded already; start from a ReLU, JumpReLU or"):
+            upgrade(folder, x)
+    teacher.save(tmp_path / "around/sae", {})
+    with pytest.raises(ValueError, match=f"holds its SAE in the folder {tmp_path}/around/sae; give that one"):
+        upgrade(tmp_path / "around", x)
+
+
+@torch.no_grad()
+def test_exports_in_other_precisions_are_right_or_refused():
+    """A plain matrix product and a threshold in fp64 are what is right; half is refused by a sentence."""
+    sae, x = make("relu, cut"), activations()
+    for half in (lambda s: s.half(), lambda s: s.bfloat16(), lambda s: s.to(torch.float16), lambda s: s.to(torch.half)):
+        theirs = half(convert(sae))
+        for call in (theirs.encode, theirs.decode, theirs):
+            with pytest.raises(ValueError, match=r"runs in float32 or float64, not torch\.b?float16; load it with"):
+                call(x if call != theirs.decode else torch.ones(3, len(sae.b_enc)))
+    w = {k: v.double() for k, v in sae.tensors().items()}
+    z = ((x.double() - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+    z = torch.where(z * w["W_dec"].norm(dim=1) > sae.eps, z, 0.0)
+    close = {torch.float64: 1e-9, torch.float32: 1e-5}
+    for theirs in (convert(sae).double(), convert(sae).double().float()):
+        assert theirs.encode(x).dtype == theirs.W_enc.dtype
+        torch.testing.assert_close(theirs.encode(x).double(), z, atol=close[theirs.W_enc.dtype], rtol=0)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from rsae.config.types import Kind
 from rsae.sae.loading.said import SaidError, account
 from rsae.sae.loading.weights import Weights, refuse_unsupported
-from rsae.sae.model import CFG, WEIGHTS
+from rsae.sae.model import ARCHITECTURE, CFG, WEIGHTS
 
 # keys of cfg.json that decide what is computed, or are looked at here
 USED = (
@@ -70,7 +70,13 @@ def _check(folder: Path, what: str) -> None:
 
     It allocates what cfg.json asks for before it looks at the weights: see that it asks for no more.
     """
-    cfg = json.loads((folder / CFG).read_text(encoding="utf-8"))
+    inside = folder / "sae"  # where `rsae upgrade` puts it
+    at = inside if not (folder / CFG).is_file() and (inside / CFG).is_file() else folder
+    cfg = json.loads((at / CFG).read_text(encoding="utf-8"))
+    if cfg["architecture"] in (ARCHITECTURE, "rsae"):
+        raise SaidError(f"{what} has been upgraded already; start from a ReLU, JumpReLU or TopK SAE")
+    if at != folder:
+        raise SaidError(f"{what} holds its SAE in the folder {inside}; give that one")
     account(cfg, USED, [k for k in cfg if k.startswith(HARMLESS)], what, CFG)
     if (reshaped := cfg.get("reshape_activations", "none")) not in (None, "none"):
         raise SaidError(f"{what} reads {reshaped} reshaped, all heads of a layer in a row, which is not supported")
