@@ -1,5 +1,6 @@
 """Entry point of ``python -m rsae``, and of ``rsae`` where the package is installed."""
 
+import io
 import os
 import sys
 
@@ -12,6 +13,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from rsae.cli import main  # noqa: E402
 
 if __name__ == "__main__":
+    for _stream in (sys.stdout, sys.stderr):
+        if isinstance(_stream, io.TextIOWrapper):  # what the locale of a terminal lacks ends no command
+            _stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except SystemExit as end:

@@ -11,7 +11,7 @@ class SAE:
     """Activations x [n_tok, d_in] to codes z = encode(x) [n_tok, d_sae] to x_hat = decode(z, x)."""
 
     def __init__(self, folder):
-        self.cfg = json.loads(Path(folder, "cfg.json").read_text())
+        self.cfg = json.loads(Path(folder, "cfg.json").read_text(encoding="utf-8"))
         self.w = load_file(f"{folder}/sae_weights.safetensors")
         self.normed = self.cfg["normalize_activations"] != "none"
 

@@ -55,7 +55,9 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    pinned = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", LOCK.read_text(), re.M)) if LOCK.is_file() else {}
+    pinned = (
+        dict(re.findall(r"^([\w.-]+)==([^\s;]+)", LOCK.read_text(encoding="utf-8"), re.M)) if LOCK.is_file() else {}
+    )
     wrong = [
         f"{name} {found}, pinned {wanted}" for name, wanted in pinned.items() if (found := _version(name)) != wanted
     ]

@@ -106,7 +106,7 @@ def show(suite: SuiteName, results: Results = RESULTS) -> None:
     for path in plan.printed():
         if path in plan.tables():
             untouched(path)
-        print(path.read_text())
+        print(path.read_text(encoding="utf-8"))
 
 
 @app.command(rich_help_panel=PEOPLE)

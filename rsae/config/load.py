@@ -30,7 +30,7 @@ def read(path: Path | str) -> dict[str, Any]:
         ValueError: there is no such file, or it is something else.
     """
     try:
-        raw = yaml.load(Path(path).read_text(), _UniqueKeys)
+        raw = yaml.load(Path(path).read_text(encoding="utf-8"), _UniqueKeys)
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such configuration file") from error
     except PermissionError:

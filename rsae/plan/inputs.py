@@ -138,7 +138,7 @@ class Inputs(Layout):
         verdict = self.kept / self.name / self.preflight_file().name
         if not self.from_hub or not verdict.is_file():
             return {}
-        return json.loads(verdict.read_text())["not_run"]
+        return json.loads(verdict.read_text(encoding="utf-8"))["not_run"]
 
     def runnable(self, preflight: Callable[[], object] = lambda: None) -> list[tuple[str, str]]:
         """Pairs that are run; ``preflight`` is called first, for Snakemake waits for it there."""

@@ -34,7 +34,7 @@ def named() -> str:
     if where.type == "cuda":
         return torch.cuda.get_device_name(where)
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     models = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     return f"CPU: {next(models, platform.machine())}"
 

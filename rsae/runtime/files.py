@@ -64,7 +64,7 @@ def _fsync(path: Path) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` as indented JSON; NaN and infinity are refused, for JSON has neither."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def read_sealed(path: Path | str, remedy: str = REDO) -> dict[str, Any]:
         ValueError: the file is missing, truncated or altered, or carries no seal.
     """
     with reading(path, remedy):
-        return unsealed(json.loads(Path(path).read_text()))
+        return unsealed(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def unsealed(found: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def code_digest(module: str) -> str:
 @functools.cache
 def lock_digest() -> str:
     """Digest of the lock file's requirements (comments do not count)."""
-    lines = (line.split("#")[0].strip() for line in LOCK.read_text().splitlines())
+    lines = (line.split("#")[0].strip() for line in LOCK.read_text(encoding="utf-8").splitlines())
     return hashlib.sha256("\n".join(line for line in lines if line).encode()).hexdigest()[:16]
 
 
@@ -79,7 +79,7 @@ def _templates(module: str) -> list[Path]:
 def _parse(module: str) -> ast.Module:
     path = _file(module)
     assert path is not None
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -217,7 +217,7 @@ class SAE(nn.Module):
             # bytes first: safetensors' own writer reports a full disk as an error of its own kind
             (temporary / WEIGHTS).write_bytes(save(tensors))
             cfg = sealed(self.cfg(metadata) | {"weights_sha256": sha256(temporary / WEIGHTS)})
-            (temporary / CFG).write_text(json.dumps(cfg, indent=2, allow_nan=False) + "\n")
+            (temporary / CFG).write_text(json.dumps(cfg, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> "SAE":
@@ -229,7 +229,7 @@ class SAE(nn.Module):
         folder = Path(folder)
         remedy = "make it again, or fetch it again"
         with reading(folder / CFG, remedy):
-            cfg = json.loads((folder / CFG).read_text())
+            cfg = json.loads((folder / CFG).read_text(encoding="utf-8"))
             if SEAL in cfg:  # an SAE of another writer carries none
                 cfg = unsealed(cfg)
         with reading(folder / WEIGHTS, remedy):

@@ -148,7 +148,7 @@ def write_all(
                 "shards": [shard[i] for shard in work.shards],
                 "made_from": target.made_from,
             }
-            (folder / "manifest.json").write_text(canonical(sealed(manifest)) + "\n")
+            (folder / "manifest.json").write_text(canonical(sealed(manifest)) + "\n", encoding="utf-8")
         for folder, new in zip(work.folders, temporary, strict=True):
             folder.rename(new)
         shutil.rmtree(work.folder)

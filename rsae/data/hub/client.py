@@ -232,7 +232,7 @@ def snapshot(repo: str, revision: str, kind: Kind = "model") -> Path | None:
     """Where the cache keeps ``revision``, whole or not; None where it has nothing of it."""
     base = Path(constants.HF_HUB_CACHE) / f"{kind}s--{repo.replace('/', '--')}"
     reference = base / "refs" / revision
-    folder = base / "snapshots" / (reference.read_text().strip() if reference.is_file() else revision)
+    folder = base / "snapshots" / (reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision)
     return folder if folder.is_dir() else None
 
 

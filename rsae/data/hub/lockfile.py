@@ -29,7 +29,7 @@ class Lock(NamedTuple):
         if not path.is_file():
             return cls({})
         try:
-            repos = yaml.safe_load(path.read_text())
+            repos = yaml.safe_load(path.read_text(encoding="utf-8"))
             for entry in repos.values():
                 assert len(entry["commit"]) == 40 and all({"size", "sha256"} <= set(f) for f in entry["files"].values())
         except (yaml.YAMLError, AttributeError, KeyError, TypeError, AssertionError) as error:
@@ -39,7 +39,9 @@ class Lock(NamedTuple):
     def write(self, path: Path, suite: str) -> None:
         """As YAML, sorted."""
         with replacing(path) as temporary:
-            temporary.write_text(HEADER.format(suite=suite) + yaml.safe_dump(dict(self.repos), sort_keys=True))
+            temporary.write_text(
+                HEADER.format(suite=suite) + yaml.safe_dump(dict(self.repos), sort_keys=True), encoding="utf-8"
+            )
 
     def commit(self, repo: str) -> str | None:
         """The commit of a repository, if it was ever fetched."""

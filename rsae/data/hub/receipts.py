@@ -33,7 +33,7 @@ def read(path: Path) -> Receipt | None:
     """
     if path.name != "source.json":
         return None
-    receipt = Receipt(**json.loads(path.read_text()))
+    receipt = Receipt(**json.loads(path.read_text(encoding="utf-8")))
     if not Path(receipt.local).is_dir():
         raise ValueError(f"{path}: {receipt.repo} is no longer in the cache; delete this file and run again")
     return receipt

@@ -48,7 +48,7 @@ def _release(release: str) -> dict[str, Any]:
     """One entry of the registry; the whole file takes a second to parse."""
     spec = importlib.util.find_spec("sae_lens")
     assert spec is not None and spec.submodule_search_locations
-    text = (Path(spec.submodule_search_locations[0]) / "pretrained_saes.yaml").read_text()
+    text = (Path(spec.submodule_search_locations[0]) / "pretrained_saes.yaml").read_text(encoding="utf-8")
     found = re.search(rf"^{re.escape(release)}:\n(?:[ -].*\n)+", text, re.M)
     if found is None:
         raise ValueError(f"sae_lens has no release {release!r}; for a repository give `repo`, `folder` and `layout`")

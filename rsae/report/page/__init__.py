@@ -50,8 +50,8 @@ def render(
     claims = [claim for name, blocks in documents if name == "claims" for claim in overview(blocks)]
     return environment.get_template("page.html").render(
         suite=suite,
-        style=(HERE / "style.css").read_text(),
-        script=(HERE / "script.js").read_text(),
+        style=(HERE / "style.css").read_text(encoding="utf-8"),
+        script=(HERE / "script.js").read_text(encoding="utf-8"),
         claims=claims,
         pairs=list(dict.fromkeys(pair for claim in claims for pair in claim.words)),
         documents=documents,

@@ -15,10 +15,12 @@ def write(documents: Iterable[tuple[str, list[Block]]], out: Path) -> list[str]:
     names = []
     for name, table in _named(documents):
         rows = [[cell.text for cell in row] for row in table.rows]
-        with open(out / f"{name}.csv", "w", newline="") as file:
+        with open(out / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([table.header, *rows])
         body = tabulate(rows, table.header, tablefmt="latex_booktabs", disable_numparse=True)
-        (out / f"{name}.tex").write_text(f"% {table.under}; needs \\usepackage{{booktabs}}\n{_latex(body)}\n")
+        (out / f"{name}.tex").write_text(
+            f"% {table.under}; needs \\usepackage{{booktabs}}\n{_latex(body)}\n", encoding="utf-8"
+        )
         names.append(name)
     return names
 

@@ -47,7 +47,7 @@ PARSER = MarkdownIt("commonmark").enable("table")
 
 def read(path: Path) -> list[Block]:
     """Headings, prose and tables in their order."""
-    return list(_blocks(path.read_text()))
+    return list(_blocks(path.read_text(encoding="utf-8")))
 
 
 def _blocks(text: str) -> Iterator[Block]:

@@ -21,7 +21,7 @@ def moved(cells: Path, expected: Path) -> pd.DataFrame:
         ValueError: a file is missing or malformed, or a metric's version differs.
     """
     try:
-        reference: dict[str, Any] = json.loads(expected.read_text())
+        reference: dict[str, Any] = json.loads(expected.read_text(encoding="utf-8"))
         wanted = pd.DataFrame(reference["cells"], columns=[*KEY, "expected", "metric_version"])
         tolerances = reference["tolerances"]
     except (OSError, ValueError, KeyError) as error:
@@ -52,7 +52,7 @@ def table(rows: pd.DataFrame) -> str:
 
 def renew(cells: Path, expected: Path) -> None:
     """Make the numbers in ``cells`` the expected ones; tolerances and their reasons stay."""
-    reference = json.loads(expected.read_text())
+    reference = json.loads(expected.read_text(encoding="utf-8"))
     frame = pd.read_csv(cells)
     values = frame[[*KEY, "value", "metric_version"]].values.tolist()
     write_json(expected, {**{k: v for k, v in reference.items() if k != "cells"}, "cells": values})

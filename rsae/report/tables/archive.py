@@ -21,4 +21,7 @@ def write(tables: Sequence[Path], card: Path, trials: Mapping[str, Path], out: P
             pd.read_csv(path).to_parquet(temporary / f"{path.stem}.parquet", compression="zstd", index=False)
         shutil.copyfile(card, temporary / card.name)
         if trials:
-            write_json(temporary / "tuning.json", {name: json.loads(p.read_text()) for name, p in trials.items()})
+            write_json(
+                temporary / "tuning.json",
+                {name: json.loads(p.read_text(encoding="utf-8")) for name, p in trials.items()},
+            )

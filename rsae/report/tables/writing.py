@@ -16,7 +16,7 @@ def write(rows: Sequence[Sequence[Any]], header: Sequence[str], out: Path, name:
     with replacing(out / f"{name}.csv") as temporary:
         pd.DataFrame(rows, columns=pd.Index(header)).to_csv(temporary, index=False, float_format="%.12g")
     with replacing(out / f"{name}.md") as temporary:
-        temporary.write_text(f"{text}\n{markdown(rows, header)}\n")
+        temporary.write_text(f"{text}\n{markdown(rows, header)}\n", encoding="utf-8")
 
 
 def markdown(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:

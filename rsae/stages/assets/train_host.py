@@ -21,10 +21,10 @@ def run(train: Path, validation: Path, out: Path, *, seed: int, **recipe: object
 
 def read_documents(path: Path) -> list[Document]:
     """Documents of a split."""
-    return [Document(**json.loads(line)) for line in path.read_text().splitlines()]
+    return [Document(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def write_card(folder: Path, facts: dict[str, object]) -> None:
     """``card.json``: how the files beside it were made, and their digests."""
     files = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.is_file()}
-    (folder / "card.json").write_text(json.dumps({**facts, "sha256": files}, indent=1) + "\n")
+    (folder / "card.json").write_text(json.dumps({**facts, "sha256": files}, indent=1) + "\n", encoding="utf-8")

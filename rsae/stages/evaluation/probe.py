@@ -52,7 +52,7 @@ def run(
 
     def side(text: Path, activations: Path) -> Side:
         shards = Shards(activations)
-        documents = [Document(**json.loads(line)) for line in text.read_text().splitlines()]
+        documents = [Document(**json.loads(line)) for line in text.read_text(encoding="utf-8").splitlines()]
         if [d.name for d in documents[: len(shards.documents)]] != shards.documents:
             raise ValueError(f"{text} is not the text of {activations}; delete both and run again")
         labelled = examples(documents, probing.tokens_of(shards), load_tokenizer(host), packages, most, seed)

@@ -49,7 +49,7 @@ def side(text: Path, host: Host, tokenizer: Any, name: str, ctx: int, bos: bool,
     Raises:
         ValueError: a document has no label.
     """
-    documents = [Document(**json.loads(line)) for line in text.read_text().splitlines()][:most]
+    documents = [Document(**json.loads(line)) for line in text.read_text(encoding="utf-8").splitlines()][:most]
     if not all(document.label for document in documents):
         raise ValueError(f"{text} has documents without a label; set `label` in config/text/{name}.yaml")
     rows = tokens.tokenise([(d.name, d.text) for d in documents], tokenizer, ctx=ctx, bos=bos, max_rows_per_document=1)

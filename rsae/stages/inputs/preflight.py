@@ -172,7 +172,7 @@ def _own_size(host: Mapping[str, Any]) -> dict[str, int] | None:
     folder = Path(host["path"]) if source is None else client.snapshot(source["repo"], source["revision"])
     if folder is None or not (folder / "config.json").is_file():
         return None
-    facts = json.loads((folder / "config.json").read_text())
+    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     d_model, vocab = facts.get("hidden_size") or facts.get("n_embd"), facts.get("vocab_size")
     weights = sum(p.stat().st_size for p in folder.glob("*.safetensors"))
     if not (d_model and vocab and weights):

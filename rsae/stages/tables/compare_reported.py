@@ -13,4 +13,6 @@ def run(cells: Path, source: Path, out: Path) -> None:
     untouched(cells)
     known = load(source, paper_numbers.Reported)
     with replacing(out) as temporary:
-        temporary.write_text(paper_numbers.table(known, paper_numbers.compare(known, paper_numbers.read(cells))))
+        temporary.write_text(
+            paper_numbers.table(known, paper_numbers.compare(known, paper_numbers.read(cells))), encoding="utf-8"
+        )

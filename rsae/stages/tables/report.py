@@ -65,10 +65,11 @@ def run(
                 documents=documents,
                 pictures=sections,
                 views={f"{h}/{t}": _views(f["views"]) for (h, t), f in found.items()},
-                run_card=json.loads(run_card.read_text()),
+                run_card=json.loads(run_card.read_text(encoding="utf-8")),
                 not_run=not_run,
                 exports=names,
-            )
+            ),
+            encoding="utf-8",
         )
 
 

@@ -73,7 +73,7 @@ def _commit() -> str:
     """The checkout's commit, marked when files differ from it; "unknown" outside a repository."""
     try:
         call = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(call, capture_output=True, text=True, check=True, encoding="utf-8").stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -87,7 +87,7 @@ def _rules(paths: Sequence[Path]) -> Mapping[str, Mapping[str, float]]:
     # all lie below one folder, first by rule
     folder = Path(os.path.commonpath(paths))
     for path in filter(Path.is_file, paths):
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             row = next(csv.DictReader(file, delimiter="\t"))
         rule = rules.setdefault(
             path.relative_to(folder).parts[0].removesuffix(".tsv"), {"jobs": 0, "s": 0.0, "s_max": 0.0, "rss_mb": 0.0}

@@ -57,7 +57,7 @@ def run(
         frame.to_csv(temporary, index=False, float_format="%.9g")
     for name, text in texts.items():
         with replacing(out / name) as temporary:
-            temporary.write_text(text + absent)
+            temporary.write_text(text + absent, encoding="utf-8")
     seals.record([out / name for name in ("cells.csv", *texts)])
 
 

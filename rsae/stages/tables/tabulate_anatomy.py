@@ -43,7 +43,7 @@ def run(files: Mapping[tuple[str, str], Path], out: Path) -> None:
     with replacing(out / "anatomy.csv") as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.9g")
     with replacing(out / "anatomy.md") as temporary:
-        temporary.write_text(f"{TEXT}\n{_table(means)}\n")
+        temporary.write_text(f"{TEXT}\n{_table(means)}\n", encoding="utf-8")
     with style.panels(out, "l0_by_eps", len(files)) as axes:
         for axis, pair in zip(axes, files, strict=True):
             for key, found in means.items():

@@ -11,4 +11,4 @@ def run(trials: Mapping[str, Path], out: Path) -> None:
     """``trials`` maps HOST/TEACHER to the trials of its control."""
     text = convergence.table({name: read_sealed(path) for name, path in trials.items()})
     with replacing(out / "convergence.md") as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")

@@ -28,4 +28,4 @@ def run(sums: Mapping[str, Mapping[str, Mapping[str, Path]]], out: Path, *, seed
     with replacing(out / "families.csv") as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.9g")
     with replacing(out / "families.md") as temporary:
-        temporary.write_text(families.table(found))
+        temporary.write_text(families.table(found), encoding="utf-8")

@@ -66,7 +66,8 @@ def run(
             table.to_csv(temporary, index=False, float_format="%.9g")
     with replacing(out / "pareto.md") as temporary:
         temporary.write_text(
-            f"{TEXT}\n{markdown([[p[c] for c in POINT] for p in points], POINT)}\n{MATCHED}\n{_compared(compared)}\n"
+            f"{TEXT}\n{markdown([[p[c] for c in POINT] for p in points], POINT)}\n{MATCHED}\n{_compared(compared)}\n",
+            encoding="utf-8",
         )
     for metric in pareto.METRICS:
         _figure(out, metric, found)

@@ -36,4 +36,4 @@ def run(
     with replacing(out / f"probing{kind}.csv") as temporary:
         pd.DataFrame(rows, columns=list(cells.COLUMNS)).to_csv(temporary, index=False, float_format="%.9g")
     with replacing(out / f"probing{kind}.md") as temporary:
-        temporary.write_text(probing.table(pairs, name))
+        temporary.write_text(probing.table(pairs, name), encoding="utf-8")

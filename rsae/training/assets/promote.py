@@ -26,7 +26,7 @@ def promote(files: list[Path], source: Path, target: Path) -> None:
             f" the limits are {TOTAL} and {LARGEST}: use a smaller model or dictionary"
         )
     for card in (p for p in files if p.name == "card.json"):
-        for name, digest in json.loads(card.read_text())["sha256"].items():
+        for name, digest in json.loads(card.read_text(encoding="utf-8"))["sha256"].items():
             if sha256(card.parent / name) != digest:
                 raise ValueError(f"{card.parent / name} differs from its card; train it again")
     for path in files:

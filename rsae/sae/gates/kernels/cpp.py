@@ -74,7 +74,9 @@ def _library(n_num: int, n_den: int) -> ctypes.CDLL:
     if not library.is_file():
         library.parent.mkdir(parents=True, exist_ok=True)
         temporary = library.with_name(f"{library.name}.{os.getpid()}")
-        done = subprocess.run([*command, "-o", str(temporary), "-"], input=CODE, capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, "-o", str(temporary), "-"], input=CODE, capture_output=True, text=True, encoding="utf-8"
+        )
         if done.returncode:
             raise ValueError(f"{command[0]} cannot compile the gate; set RSAE_GATE=tiled to do without:\n{done.stderr}")
         temporary.replace(library)  # whole or not at all, whoever else builds it
