@@ -73,7 +73,7 @@ def _check(folder: Path, what: str) -> None:
     inside = folder / "sae"  # where `rsae upgrade` puts it
     at = inside if not (folder / CFG).is_file() and (inside / CFG).is_file() else folder
     cfg = json.loads((at / CFG).read_text(encoding="utf-8"))
-    if cfg["architecture"] in (ARCHITECTURE, "rsae"):
+    if cfg.get("architecture") in (ARCHITECTURE, "rsae"):
         raise SaidError(f"{what} has been upgraded already; start from a ReLU, JumpReLU or TopK SAE")
     if at != folder:
         raise SaidError(f"{what} holds its SAE in the folder {inside}; give that one")
