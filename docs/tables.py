@@ -18,14 +18,13 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the package is run from a clone
 
-from rsae.report.tables.numbers import plain  # noqa: E402
-
 from rsae.report.stats.metrics import COMPARED, METRICS  # noqa: E402
 from rsae.report.stats.regression import KEY  # noqa: E402
 from rsae.report.stats.verdicts import RELATIVE  # noqa: E402
 from rsae.report.tables.standard import effect  # noqa: E402
+from rsae.report.tables.writing import plain  # noqa: E402
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BEGIN, END = "<!-- table: ", "<!-- end -->"
 MARKED = re.compile(rf"(?<={BEGIN})(?P<marker>[^\n]+)(?P<open> -->\n)(?P<table>(?:\|[^\n]*\n)+)(?={END})")
 CHANGE = re.compile(r"[+-]\d+\.\d+%|(?<=\()0(?=\))")  # the latter is no change at all

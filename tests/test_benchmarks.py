@@ -10,7 +10,7 @@ import pytest
 
 from tests.workflow.project import ROOT, Project
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def named() -> list[str]:
@@ -46,7 +46,7 @@ def project(tmp_path_factory) -> Project:
 def test_a_benchmark_runs_and_writes_its_results(project, command):
     start = time.time()
     project.call(sys.executable, "-m", *command.split())
-    kept = [*(project.folder / "benchmarks/results").glob("*.json"), *(project.folder / "docs").glob("*.md")]
+    kept = [*(project.folder / "benchmarks/results").glob("*.json"), *(project.folder / "docs").rglob("*.md")]
     written = [path for path in kept if path.stat().st_mtime >= start]
     assert written
     assert all(Path(path).stat().st_size > 500 for path in written)

@@ -19,7 +19,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "results/README.md",
     ROOT / "config/README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 COMMAND = re.compile(r"python -m rsae ([^`\n>|#]+)")
 VALUED = {"--cores", "-c", "--jobs", "-j", "--profile", "--executor", "--sdm", "--report", "--rulegraph", "--resources"}

@@ -1,7 +1,7 @@
 """The same SAEs by this harness and by sae_lens.evals: ``python -m benchmarks.peers.sae_lens_evals``.
 
-Writes docs/peers.md. What is defined alike must agree (tests/evaluate/test_against_sae_lens.py holds it to that);
-where the two differ, the page says why.
+Writes docs/results/peers.md. What is defined alike must agree (tests/evaluate/test_against_sae_lens.py holds it to
+that); where the two differ, the page says why.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ from rsae.sae.support import mean_l0, settle
 from rsae.training.start.rational_copy import rational_copy
 from rsae.training.start.refined import with_rho
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/peers.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/results/peers.md"
 HOST, HOOK, TEACHERS, BOS = "assets/embedded/host", "blocks.1.hook_resid_post", "assets/embedded/teachers", 0
 ROWS, CTX = 32, 128
 WHY = {

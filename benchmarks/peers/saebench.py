@@ -2,7 +2,7 @@
 
 SAEBench wants older numpy and datasets than ours, so it goes into an environment of its own. Its
 evaluation runs as it is, on SAEs that it loads through :mod:`rsae.saelens` and on a text that lies where its loader
-looks for ag_news: docstrings of four packages in place of four kinds of news. Writes docs/saebench.md.
+looks for ag_news: docstrings of four packages in place of four kinds of news. Writes docs/results/saebench.md.
 """
 
 import json
@@ -33,7 +33,7 @@ from rsae.sae.model import SAE
 from rsae.stages.evaluation import probe_text
 from rsae.stages.evaluation.probe import codes_of
 
-PAGE, PEER = ROOT / "docs/saebench.md", ROOT / "benchmarks/peers/saebench_peer.py"
+PAGE, PEER = ROOT / "docs/results/saebench.md", ROOT / "benchmarks/peers/saebench_peer.py"
 SAEBENCH, BESIDE = "sae-bench==0.6.0", ["pydantic"]  # which our package needs beside what SAEBench brings
 PACKAGES = ("numpy", "pandas", "scipy", "sympy")  # classes 0 to 3
 SHARES = {"test": 0.3, "finetune": 0.7}  # of modules: no module is on both sides

@@ -58,11 +58,11 @@ def mean() -> Any:
 @pytest.mark.parametrize(
     ("page", "suite", "teacher", "arm"),
     [
-        ("docs/controls.md", "controls", "relu", "rsae"),
-        ("docs/controls.md", "controls", "topk", "resolvent"),
-        ("docs/pruned.md", "pruned", "jumprelu-b", "pruned"),
-        ("docs/more-arms.md", "more-arms", "relu", "line_search"),
-        ("docs/more-arms.md", "tuned-arms", "jumprelu", "support_rational"),
+        ("docs/results/controls.md", "controls", "relu", "rsae"),
+        ("docs/results/controls.md", "controls", "topk", "resolvent"),
+        ("docs/results/pruned.md", "pruned", "jumprelu-b", "pruned"),
+        ("docs/results/more-arms.md", "more-arms", "relu", "line_search"),
+        ("docs/results/more-arms.md", "tuned-arms", "jumprelu", "support_rational"),
         ("docs/teachers.md", "stress", "stress-topk-dead", "pruned_init"),
     ],
 )
@@ -74,7 +74,7 @@ def test_percentages_are_differences_from_the_control(mean, page, suite, teacher
 
 
 def test_claims_are_differences_of_values(mean):
-    found = lines("docs/controls.md", "gpt2-docs-controls", "topk", "rsae", "hard", "mse_sum")
+    found = lines("docs/results/controls.md", "gpt2-docs-controls", "topk", "rsae", "hard", "mse_sum")
     assert [row[5] for row in found] == ["9.283", "9.303", "9.283"]  # C2, C2 against the control, C3
     for row, baseline in zip(found, ("teacher", "teacher_ft", "teacher"), strict=True):
         reference = mean("controls", "topk", baseline, "mse_sum")
@@ -83,7 +83,7 @@ def test_claims_are_differences_of_values(mean):
 
 
 def test_probes_are_differences_from_the_teacher(mean):
-    *_, (*_, k1, k2, k5, features) = lines("docs/more-arms.md", "more-arms", "relu", "gate_swap")
+    *_, (*_, k1, k2, k5, features) = lines("docs/results/more-arms.md", "more-arms", "relu", "gate_swap")
     for metric, cell in (("probe_k1", k1), ("probe_k2", k2), ("probe_k5", k5)):
         difference = mean("more-arms", "relu", "gate_swap", metric) - mean("more-arms", "relu", "teacher", metric)
         assert float(cell.removesuffix(" loss")) == pytest.approx(difference, abs=0.0000501)
