@@ -162,7 +162,7 @@ def _special(host: Any) -> tuple[set[int], int | None]:
         return set(), None
     from rsae.data.text.tokenizer import load_tokenizer
 
-    tokenizer = load_tokenizer(host)
+    tokenizer: Any = load_tokenizer(host)
     marks = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id)
     return {mark for mark in marks if mark is not None}, tokenizer.bos_token_id
 

@@ -172,10 +172,9 @@ class _Folder:
             else:
                 self.raw[name] = smoke.differs(self.loaded[smoke.smoke_of])
                 self._try(name)
-        for found in (self.loaded, self.wrong):  # in the order of the files
-            in_order = {name: found[name] for name in self.paths if name in found}
-            found.clear()
-            found.update(in_order)
+        # in the order of the files
+        self.loaded = {name: self.loaded[name] for name in self.paths if name in self.loaded}
+        self.wrong = {name: self.wrong[name] for name in self.paths if name in self.wrong}
 
     def _try(self, name: str) -> None:
         try:

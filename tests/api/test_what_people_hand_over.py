@@ -241,11 +241,15 @@ def test_gemma_scope_and_sparsify_are_read_and_what_is_more_is_refused(tmp_path)
     W_enc, b_enc, W_dec, b_dec = (torch.randn(s, generator=g) for s in ((6, 9), (9,), (9, 6), (6,)))
     x, theta = torch.randn(20, 6, generator=g), torch.rand(9, generator=g)
     arrays = {"W_enc": W_enc, "b_enc": b_enc, "W_dec": W_dec, "b_dec": b_dec, "threshold": theta}
-    np.savez(tmp_path / "params.npz", **{k: v.numpy() for k, v in arrays.items()})
+    np.savez(tmp_path / "params.npz", allow_pickle=False, **{k: v.numpy() for k, v in arrays.items()})
     h = x @ W_enc + b_enc
     jump = torch.where(h > theta, h, 0.0)
     torch.testing.assert_close(loading.load_any(tmp_path / "params.npz")[0].encode(x), jump)
-    np.savez(tmp_path / "skip.npz", **{k: v.numpy() for k, v in (arrays | {"W_skip": torch.ones(6, 6)}).items()})
+    np.savez(
+        tmp_path / "skip.npz",
+        allow_pickle=False,
+        **{k: v.numpy() for k, v in (arrays | {"W_skip": torch.ones(6, 6)}).items()},
+    )
     with pytest.raises(ValueError, match="transcoder"):
         loading.load_any(tmp_path / "skip.npz")
     second = tmp_path / "two"

@@ -166,14 +166,12 @@ def _documents(
         if row in (None, "", [], {}):
             empty += 1
             continue
-        if isinstance(row, str):  # an array of texts
-            row = {column: row}
-        if not isinstance(row, Mapping):
+        if not isinstance(row, Mapping | str):
             raise ValueError(f"{what}: {where} is a {type(row).__name__} and no object with the key {column!r}")
-        row = dict(row)
+        row = {column: row} if isinstance(row, str) else dict(row)  # an array of texts has no keys
         # a dot leads into a column of fields, unless it is part of the column's own name
-        if column not in row and inner and isinstance(row.get(outer), Mapping):
-            row |= {f"{outer}.{field}": value for field, value in row[outer].items()}
+        if column not in row and inner and isinstance(fields := row.get(outer), Mapping):
+            row |= {f"{outer}.{field}": value for field, value in fields.items()}
         for key, wanted in (("column", column), ("label", label)):
             if wanted is not None and wanted not in row:
                 raise ValueError(f"{what} has no column {wanted!r}; it has {', '.join(row)}; set `{key}`")
