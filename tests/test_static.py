@@ -40,6 +40,7 @@ ROOMS = [
     "rsae.data.text",
     "rsae.data.activations",
     "rsae.sae.gates.kernels",
+    "rsae.sae.codes",  # which codes are active, and products over these alone
     "rsae.sae.gates",
     "rsae.sae.refine",
     "rsae.sae",  # the skeleton that holds a gate and a refinement

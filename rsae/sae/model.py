@@ -168,6 +168,12 @@ class SAE(nn.Module):
         # what is rounded under autocast is z and W_dec, not the bias that dwarfs them
         rounded = torch.is_autocast_enabled(z.device.type)
         x_hat = (z @ self.W_dec).float() + self.b_dec if rounded else affine(z, self.W_dec, self.b_dec)
+        return self.restored(x_hat, x)
+
+    def restored(
+        self, x_hat: Float[Tensor, "n_tok d_in"], x: Float[Tensor, "n_tok d_in"] | None
+    ) -> Float[Tensor, "n_tok d_in"]:
+        """Inverse of :meth:`normalised`, in mean and std of ``x``; raises what :meth:`decode` does."""
         if self.normalize_activations == "none":
             return x_hat
         if x is None:

@@ -1,13 +1,19 @@
 """What a fine-tune minimises: the paper's objective, its repaired form, each teacher's own."""
 
+from typing import Literal
+
 from jaxtyping import Float
 from torch import Tensor
 
 from rsae.config.types import Objective
+from rsae.sae import active
+from rsae.sae.codes import Codes
 from rsae.sae.gates.base import Gate
 from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
+
+Form = Literal["dense", "sparse"]  # of codes: all of them, or the active ones alone
 
 
 def squared_error(x: Float[Tensor, "n_tok d_in"], x_hat: Float[Tensor, "n_tok d_in"]) -> Float[Tensor, ""]:
@@ -16,9 +22,9 @@ def squared_error(x: Float[Tensor, "n_tok d_in"], x_hat: Float[Tensor, "n_tok d_
 
 
 def loss(
-    sae: SAE, x: Float[Tensor, "n_tok d_in"], objective: Objective, coefficient: float
-) -> tuple[Float[Tensor, ""], Float[Tensor, "n_tok d_sae"]]:
-    """Loss of a batch, and the gate's codes, through which no gradient flows.
+    sae: SAE, x: Float[Tensor, "n_tok d_in"], objective: Objective, coefficient: float, form: Form = "dense"
+) -> tuple[Float[Tensor, ""], Float[Tensor, "*codes"]]:
+    """Loss of a batch, and the gate's codes, through which no gradient flows: [n_tok, d_sae], or the active ones.
 
     ``paper``: mean of ‖x - x̂‖² + λ‖z‖₁  [RSAE, Step 2]. It can be gamed by growing decoder rows.
     ``weighed``: the same with λ Σ_j |z_j| ‖W_dec,j‖, which cannot.
@@ -29,7 +35,11 @@ def loss(
 
     With any other a refinement adds the error of the refined output. Its codes send no gradient into the gate's,
     so that sparsity shapes the support alone; TopK's support has a fixed size and needs no shield.
+
+    The ``sparse`` form is the same number with the same gradients but for the order of sums (:mod:`rsae.sae.active`).
     """
+    if form == "sparse":
+        return _over_active(sae, x, objective, coefficient)
     h = sae.preactivations(x)
     if objective == "error":
         z = sae.gate(h)
@@ -40,6 +50,28 @@ def loss(
         start = z if isinstance(_support_gate(sae.gate), TopK) else z.detach()
         total = total + squared_error(x, sae.decode(sae.refined(x, start), x))
     return total, z.detach()
+
+
+def _over_active(sae: SAE, x: Tensor, objective: Objective, coefficient: float) -> tuple[Tensor, Tensor]:
+    found, n_tok = active.encode(sae, x), len(x)
+    codes, gate = Codes(found.places, found.z), _support_gate(sae.gate)
+    if objective == "error":
+        ends = codes if sae.refine is None else active.refined(sae, x, codes)
+        return squared_error(x, active.decode(sae, ends, x)[0]), found.z.detach()
+    weighed = objective == "weighed" or (objective == "own" and not isinstance(gate, TopK | JumpReLU))
+    x_hat, strength = active.decode(sae, codes, x, weighed)
+    total = squared_error(x, x_hat)
+    if weighed:
+        total = total + coefficient * strength.mean()
+    elif objective == "own" and isinstance(gate, JumpReLU):
+        total = total + coefficient * gate.count_at(found.h, found.places).sum() / n_tok
+    elif objective == "paper":
+        total = total + coefficient * found.z.abs().sum() / n_tok
+    if sae.refine is not None:
+        start = found.z if isinstance(gate, TopK) else found.z.detach()
+        ends = active.refined(sae, x, Codes(found.places, start))
+        total = total + squared_error(x, active.decode(sae, ends, x)[0])
+    return total, found.z.detach()
 
 
 def _codes_and_price(sae: SAE, h: Tensor, objective: Objective) -> tuple[Tensor, Tensor | float]:

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rsae.sae.codes import Places
+
 
 class Gate(nn.Module):
     """Element- or row-wise map from pre-activations to codes.
@@ -27,6 +29,19 @@ class Gate(nn.Module):
         """Codes, and sum_j |z_j| of each token; a gate that meets both in one pass says so."""
         z = self(h)
         return z, z.abs().sum(-1)
+
+    def places(self, h: Float[Tensor, "n_tok d_sae"]) -> Places:
+        """Wherever a code is not 0, or a gradient flows though it is; of a gate with exact zeros, without gradient."""
+        return Places.of(self(h) != 0)
+
+    def at(self, h_at: Float[Tensor, " n"], places: Places, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, " n"]:
+        """Codes at ``places``, from the pre-activations there; ``h`` are all of them, through which no gradient flows.
+
+        With :meth:`places` what a step costs follows the active codes. A gate that does not say how pays for
+        dense codes, but not for dense products.
+        """
+        at = places.token * places.d_sae + places.feature
+        return places.read(self(h.detach().reshape(-1).index_copy(0, at, h_at).view_as(h)))
 
     def tensors(self) -> dict[str, Tensor]:
         """What is saved beside the linear weights."""

@@ -6,11 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rsae.sae.codes import Places
+from rsae.sae.codes.kernels import above
 from rsae.sae.gates.base import Gate
 
 
 class _Jump(torch.autograd.Function):
-    """Rajamanoharan et al. 2024 (arXiv 2407.14435), eq. 11: a rectangle kernel of width ``bandwidth``."""
+    """Rajamanoharan et al. 2024 (arXiv 2407.14435), eq. 11: a rectangle kernel of width ``bandwidth``.
+
+    Thresholds are those of h's columns, or of its places.
+    """
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
@@ -43,8 +48,9 @@ class _Count(torch.autograd.Function):
 
 
 def _near(h: Tensor, threshold: Tensor, bandwidth: float, g: Tensor) -> Tensor:
-    """Sum over tokens of ``g`` where h lies within half a bandwidth of its threshold; [d_sae]."""
-    return torch.where((h > threshold - bandwidth / 2) & (h < threshold + bandwidth / 2), g, 0.0).sum(0)
+    """Sum over tokens of ``g`` where h lies within half a bandwidth of its threshold; of the thresholds' shape."""
+    near = torch.where((h > threshold - bandwidth / 2) & (h < threshold + bandwidth / 2), g, 0.0)
+    return near.sum_to_size(threshold.shape)
 
 
 class JumpReLU(Gate):
@@ -62,12 +68,26 @@ class JumpReLU(Gate):
         # a threshold below zero lets no negative code through, as in sae_lens
         return _Jump.apply(h, self.threshold.clamp_min(0), self.bandwidth)  # type: ignore[return-value]
 
+    def places(self, h: Float[Tensor, "n_tok d_sae"]) -> Places:
+        """Those near their threshold among them."""
+        return above(h, self.threshold.detach().clamp_min(0) - self.bandwidth / 2)
+
+    def at(self, h_at: Float[Tensor, " n"], places: Places, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, " n"]:
+        return _Jump.apply(h_at, self._thresholds(places), self.bandwidth)  # type: ignore[return-value]
+
     def stretched(self, norm: Float[Tensor, " d_sae"]) -> "JumpReLU":
         return JumpReLU(self.threshold * norm, self.bandwidth)
 
     def count(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         """1 where a feature is active; its gradient in the thresholds is a straight-through estimate."""
         return _Count.apply(h, self.threshold.clamp_min(0), self.bandwidth)  # type: ignore[return-value]
+
+    def count_at(self, h_at: Float[Tensor, " n"], places: Places) -> Float[Tensor, " n"]:
+        """:meth:`count` at places."""
+        return _Count.apply(h_at, self._thresholds(places), self.bandwidth)  # type: ignore[return-value]
+
+    def _thresholds(self, places: Places) -> Float[Tensor, " n"]:
+        return self.threshold.clamp_min(0).index_select(0, places.feature)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"threshold": self.threshold}

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rsae.sae.codes import Places
 from rsae.sae.gates.base import Gate
 
 
@@ -29,6 +30,11 @@ class Mixture(Gate):
         for m, curve in enumerate(self.curves):
             mixed = mixed + share[:, m] * curve(h)
         return mixed
+
+    def at(self, h_at: Float[Tensor, " n"], places: Places, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, " n"]:
+        share = self.logits.softmax(1).index_select(0, places.feature)
+        curves = [curve.at(h_at, places, h) for curve in self._gates()]
+        return (share * torch.stack(curves, 1)).sum(1)
 
     def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Mixture | None":
         curves = [stretched for curve in self._gates() if (stretched := curve.stretched(norm)) is not None]

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rsae.sae.codes import Places
 from rsae.sae.gates.base import Gate
 
 
@@ -20,6 +21,12 @@ class Polynomial(Gate):
         self.coefficients = nn.Parameter(coefficients.detach().float().clone())
 
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
+        return self._value(h)
+
+    def at(self, h_at: Float[Tensor, " n"], places: Places, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, " n"]:
+        return self._value(h_at)
+
+    def _value(self, h: Tensor) -> Tensor:
         value = torch.zeros_like(h)
         for c in self.coefficients.flip(0):
             value = value * h + c

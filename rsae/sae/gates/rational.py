@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rsae.rational.safe_pade import SafePade
+from rsae.sae.codes import Places
 from rsae.sae.gates.base import Gate
 from rsae.sae.gates.kernels import RationalFunction
 from rsae.sae.gates.kernels.tiled import Shape, value
@@ -72,6 +73,14 @@ class Rational(Gate):
             return z, z.abs().sum(-1)
         vectors = (scale.expand(h.shape[-1]).contiguous() for scale in scales)
         return RationalFunction.apply(h, self.num, self.den, *vectors, self.center, self.tail)  # type: ignore[return-value]
+
+    def at(self, h_at: Float[Tensor, " n"], places: Places, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, " n"]:
+        # each place is a feature of one token, with scales of its own
+        logs = (log.expand(places.d_sae).index_select(0, places.feature) for log in (-self.log_c_in, self.log_c_out))
+        scales = (log.exp() for log in logs)
+        shape = self.num, self.den, *scales, self.center, self.tail
+        z: Any = RationalFunction.apply(h_at[None], *shape)[0]  # type: ignore[index]
+        return z[0]
 
     def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Rational":
         """C_in and C_out times ``norm``: one of each per feature from here on.  [safe-Padé is not 1-homogeneous]"""

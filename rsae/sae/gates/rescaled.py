@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rsae.sae.codes import Places
 from rsae.sae.gates.base import Gate
 
 
@@ -26,6 +27,12 @@ class Rescaled(Gate):
 
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         return self.base(h) * self.log_scale.exp()
+
+    def places(self, h: Float[Tensor, "n_tok d_sae"]) -> Places:
+        return self.base.places(h)
+
+    def at(self, h_at: Float[Tensor, " n"], places: Places, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, " n"]:
+        return self.base.at(h_at, places, h) * self.log_scale.exp().index_select(0, places.feature)
 
     def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Rescaled | None":
         base = self.base.stretched(norm)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rsae.rational.safe_pade import SafePade
+from rsae.sae.codes import Places
 from rsae.sae.gates.base import Gate
 from rsae.sae.gates.polynomial import Polynomial
 from rsae.sae.gates.rational import Rational
@@ -34,6 +35,13 @@ class Supported(Gate):
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         z = self.base(h)
         return (z + torch.where(z != 0, self.curve(h) - h, 0.0)).relu()
+
+    def places(self, h: Float[Tensor, "n_tok d_sae"]) -> Places:
+        return self.base.places(h)
+
+    def at(self, h_at: Float[Tensor, " n"], places: Places, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, " n"]:
+        z = self.base.at(h_at, places, h)
+        return (z + torch.where(z != 0, self.curve.at(h_at, places, h) - h_at, 0.0)).relu()
 
     def stretched(self, norm: Float[Tensor, " d_sae"]) -> "Supported | None":
         base, curve = self.base.stretched(norm), self.curve.stretched(norm)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsae.sae.codes import Places
+from rsae.sae.codes.kernels import largest
 from rsae.sae.gates.base import Gate
 
 
@@ -22,6 +24,12 @@ class TopK(Gate):
     def forward(self, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, "n_tok d_sae"]:
         values, indices = torch.topk(h, self.k, dim=-1, sorted=False)
         return values.new_zeros(h.shape).scatter_(-1, indices, values.relu())
+
+    def places(self, h: Float[Tensor, "n_tok d_sae"]) -> Places:
+        return largest(h, self.k)
+
+    def at(self, h_at: Float[Tensor, " n"], places: Places, h: Float[Tensor, "n_tok d_sae"]) -> Float[Tensor, " n"]:
+        return h_at.relu()
 
     def settings(self) -> dict[str, Any]:
         return {"k": self.k, "rescale_acts_by_decoder_norm": False}

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rsae.sae.codes import Codes
+
 
 class Refinement(nn.Module):
     """Codes z0 to better codes z, zero wherever z0 is zero.
@@ -23,6 +25,10 @@ class Refinement(nn.Module):
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
         """Codes z; ``x`` is centred, b_dec subtracted."""
+
+    def over_active(self, x: Float[Tensor, "n_tok d_in"], codes: Codes, W_dec: Float[Tensor, "d_sae d_in"]) -> Codes:
+        """Codes z from those of z0 that are active; by way of dense ones, where a refinement has no other."""
+        return codes._replace(values=codes.places.read(self(x, codes.dense(), W_dec)))
 
     def proposed(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]

@@ -61,24 +61,30 @@ def _call(kernel: str, read: list[Tensor], shape: Shape, size: torch.Size, writt
 
 @functools.cache
 def _library(n_num: int, n_den: int) -> ctypes.CDLL:
-    """The kernels of one degree, built where the cache does not hold them.
+    """The kernels of one degree."""
+    return built("gate", CODE, P=n_num - 1, Q=n_den - 1, ROWS=ROWS)
+
+
+def built(what: str, code: str, **constants: int) -> ctypes.CDLL:
+    """``code``, compiled for this processor where the cache does not hold it.
 
     Raises:
         ValueError: the compiler fails.
     """
-    command = [str(compiler()), *FLAGS, f"-DP={n_num - 1}", f"-DQ={n_den - 1}", f"-DROWS={ROWS}"]
+    command = [str(compiler()), *FLAGS, *(f"-D{name}={value}" for name, value in constants.items())]
     # what -march=native means here: a cache may be shared by machines with other processors
     target = subprocess.run([command[0], "-march=native", "-Q", "--help=target"], capture_output=True).stdout
-    key = hashlib.sha256("\n".join([*command, CODE]).encode() + target).hexdigest()[:16]
-    library = _cache() / f"gate-{key}.so"
+    key = hashlib.sha256("\n".join([*command, code]).encode() + target).hexdigest()[:16]
+    library = _cache() / f"{what}-{key}.so"
     if not library.is_file():
         library.parent.mkdir(parents=True, exist_ok=True)
         temporary = library.with_name(f"{library.name}.{os.getpid()}")
         done = subprocess.run(
-            [*command, "-o", str(temporary), "-"], input=CODE, capture_output=True, text=True, encoding="utf-8"
+            [*command, "-o", str(temporary), "-"], input=code, capture_output=True, text=True, encoding="utf-8"
         )
         if done.returncode:
-            raise ValueError(f"{command[0]} cannot compile the gate; set RSAE_GATE=tiled to do without:\n{done.stderr}")
+            said = f"{command[0]} cannot compile the {what}; set RSAE_GATE=tiled to do without"
+            raise ValueError(f"{said}:\n{done.stderr}")
         temporary.replace(library)  # whole or not at all, whoever else builds it
     return ctypes.CDLL(str(library))
 

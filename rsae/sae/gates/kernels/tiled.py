@@ -61,7 +61,7 @@ def backward(g: Tensor, price: Tensor, h: Tensor, shape: Shape) -> Gradients:
 
 
 def _tiles(h: Tensor) -> list[slice]:
-    rows = max(1, TILE[h.device.type] // h.shape[1])
+    rows = max(1, TILE[h.device.type] // max(1, h.shape[1]))
     return [slice(i, i + rows) for i in range(0, len(h), rows)]
 
 
