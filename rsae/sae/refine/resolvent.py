@@ -14,14 +14,17 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from rsae.runtime.matmul import affine
 from rsae.runtime.precision import exact
+from rsae.sae.codes import Codes, Places
+from rsae.sae.codes.plain import sums
 from rsae.sae.refine.base import Refinement
 
 # numbers in one gathered block, at most: bounds the memory whatever the support's size. On a CPU a block that stays in
 # the cache is gathered and multiplied faster, on CUDA a larger one is worth its launches
 BLOCK = {"cpu": 1 << 20, "cuda": 1 << 24}
+KEPT = 1 << 26  # numbers in the factors that wait for the gradient, at most; what is more is factored again then
 ALIKE = 1.25  # supports that are solved together differ in size by at most this factor
 
 
@@ -47,20 +50,23 @@ class Resolvent(Refinement):
     def forward(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
-        z = self._solved(x, z0, W_dec, self.cut)
-        if not self.rectify:
-            return z
-        return z.relu() if torch.is_grad_enabled() else z.relu_()
+        return self.over_active(x, Codes.of(z0), W_dec).dense()
+
+    def over_active(self, x: Float[Tensor, "n_tok d_in"], codes: Codes, W_dec: Float[Tensor, "d_sae d_in"]) -> Codes:
+        codes = codes.nonzero()
+        z = self._solved(x, codes, W_dec, self.cut)
+        return codes._replace(values=z.relu() if self.rectify else z)
 
     def proposed(
         self, x: Float[Tensor, "n_tok d_in"], z0: Float[Tensor, "n_tok d_sae"], W_dec: Float[Tensor, "d_sae d_in"]
     ) -> Float[Tensor, "n_tok d_sae"]:
-        return self._solved(x, z0, W_dec, None).relu()
+        codes = Codes.of(z0)
+        return codes._replace(values=self._solved(x, codes, W_dec, None).relu()).dense()
 
-    def _solved(self, x: Tensor, z0: Tensor, W_dec: Tensor, cut: float | None) -> Tensor:
-        found: Any = Solve.apply if torch.is_grad_enabled() else solve
+    def _solved(self, x: Tensor, codes: Codes, W_dec: Tensor, cut: float | None) -> Tensor:
         with exact(x.device.type):
-            return found(x, z0, W_dec, self.log_rho.exp(), cut)
+            found: Any = Solve.apply(x, codes.values, W_dec, self.log_rho.exp(), codes.places, cut)
+        return found
 
     def stretched(self, norm: Tensor) -> "Resolvent":
         # N⁻¹(D Dᵀ + rho)N⁻¹ = D'D'ᵀ + rho N⁻² with D' = N⁻¹D
@@ -77,72 +83,86 @@ class Resolvent(Refinement):
 
 
 class Solve(torch.autograd.Function):
-    """z = A⁻¹ (D x + rho z0) on each token's support, A = D Dᵀ + diag rho.
+    """z = A⁻¹ (D x + rho z0) on each token's support, A = D Dᵀ + diag rho; z0 and z are values at ``places``.
 
     With w = A⁻¹ dL/dz: dL/dx = Dᵀw, dL/dz0 = rho w, dL/drho = w (z0 - z) and
-    dL/dD = w (x - Dᵀz)ᵀ - z (Dᵀw)ᵀ. Written over all features, where z and w are 0 outside the
-    support, the last is two dense products; nothing of size [n_tok, d_sae, d_in] ever exists.
+    dL/dD = w (x - Dᵀz)ᵀ - z (Dᵀw)ᵀ, a weighed sum of rows that belong to tokens. Factors of A are kept for w.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, z0: Tensor, W_dec: Tensor, rho: Tensor, cut: float | None) -> Tensor:
-        kept = z0 if cut is None else torch.zeros_like(z0)
-        z = solve(x, z0, W_dec, rho, cut, kept)
-        ctx.save_for_backward(x, kept, W_dec, rho, z)
+    def forward(
+        ctx: Any, x: Tensor, z0: Tensor, W_dec: Tensor, rho: Tensor, places: Places, cut: float | None
+    ) -> Tensor:
+        z, ctx.systems = _solutions(x, z0, W_dec, rho, places, cut, KEPT if any(ctx.needs_input_grad) else 0)
+        ctx.save_for_backward(x, z0, W_dec, rho, z)
+        ctx.places = places
         return z
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
-        x, z0, W_dec, rho, z = ctx.saved_tensors
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        (x, z0, W_dec, rho, z), places = ctx.saved_tensors, ctx.places
+        of_W, of_rho = ctx.needs_input_grad[2:4]
         w = torch.zeros_like(z)
         with exact(x.device.type):
-            for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
-                _, A = _system(W_dec, rho, index, inside)
-                _scatter(w, rows, index, inside, _solve(A, grads[0][rows[:, None], index] * inside))
-        pulled = affine(w, W_dec)
-        d_W_dec = affine(w.T, x - affine(z, W_dec)) - affine(z.T, pulled)
-        return pulled, rho * w, d_W_dec, (w * (z0 - z)).sum(0), None
+            for at, inside, factor in ctx.systems:
+                if factor is None:
+                    factor = _factor(_system(W_dec, rho, places.feature[at], inside)[1])
+                w[at[inside]] = _solve(factor, g[at] * inside)[inside]
+        pulled = sums(places.offsets, places.feature, w, W_dec)
+        d_W_dec = d_rho = None
+        if of_W:
+            rest = x - sums(places.offsets, places.feature, z, W_dec)
+            (offsets, order), both = places.by_feature, torch.stack([w, z], 1)
+            row = torch.stack([places.token, places.token + len(x)], 1)
+            d_W_dec = sums(2 * offsets, row[order].flatten(), both[order].flatten(), torch.cat([rest, -pulled]))
+        if of_rho:
+            d_rho = torch.zeros_like(rho).index_add_(0, places.feature, w * (z0 - z))
+        return pulled, rho[places.feature] * w, d_W_dec, d_rho, None, None
 
 
-def solve(
-    x: Tensor, z0: Tensor, W_dec: Tensor, rho: Tensor, cut: float | None, kept: Tensor | None = None
-) -> Float[Tensor, "n_tok d_sae"]:
-    """What :class:`Solve` gives; with a ``cut``, ``kept`` is filled with z0 of the features that it leaves."""
-    z, norm = torch.zeros_like(z0), W_dec.norm(dim=1)
-    for rows, index, inside in blocks(z0 != 0, W_dec.shape[1]):
+System = tuple[Tensor, Tensor, Tensor | None]  # numbers of places [n, k], which are in the support, factor [n, k, k]
+
+
+def _solutions(
+    x: Tensor, z0: Tensor, W_dec: Tensor, rho: Tensor, places: Places, cut: float | None, room: int
+) -> tuple[Float[Tensor, " n"], list[System]]:
+    """z, and the systems it comes from; factors of the first ones, as many numbers as there is ``room`` for."""
+    z, systems = torch.zeros_like(z0), []
+    norm = W_dec.norm(dim=1) if cut is not None else None
+    for rows, at, inside in blocks(places, W_dec.shape[1]):
+        index = places.feature[at]
         D, A = _system(W_dec, rho, index, inside)
-        start = z0[rows[:, None], index]
-        right = (D @ x[rows].unsqueeze(-1)).squeeze(-1) + rho[index] * start
-        values = _solve(A, right)
-        if cut is not None:
+        right = (D @ x[rows].unsqueeze(-1)).squeeze(-1) + rho[index] * z0[at]
+        factor = _factor(A)
+        values = _solve(factor, right)
+        if cut is not None and norm is not None:
             inside = inside & (values * norm[index] > cut)
-            values = _solve(_within(A, inside), right * inside)
-            if kept is not None:
-                _scatter(kept, rows, index, inside, start)
-        _scatter(z, rows, index, inside, values)
-    return z
+            factor = _factor(_within(A, inside))
+            values = _solve(factor, right * inside)
+        z[at[inside]] = values[inside]
+        room -= factor.numel()
+        systems.append((at, inside, factor if room >= 0 else None))
+    return z, systems
 
 
-def blocks(support: Bool[Tensor, "n_tok d_sae"], d_in: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """(token numbers [n], feature numbers [n, k], which of these are in the support [n, k]).
+def blocks(places: Places, d_in: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(token numbers [n], numbers of their places [n, k], which of these are the token's own [n, k]).
 
     Tokens of similar support size stand together, so that little is padding; a block never holds
     more than :data:`BLOCK` numbers, unless a single token does.
     """
-    token, feature = support.nonzero().unbind(1)  # token by token
-    sizes = token.bincount(minlength=len(support))  # a sum over booleans would copy them to integers of eight bytes
-    first = sizes.cumsum(0) - sizes
-    size, order = sizes.sort()
+    size, order = places.sizes.sort()
     start = int((size == 0).sum())
     while start < len(order):
         widest = max(int(ALIKE * size[start]), 8)
         stop = int(torch.searchsorted(size, widest, right=True))
-        stop = min(stop, start + max(1, BLOCK[support.device.type] // (widest * (d_in + widest))))
+        stop = min(stop, start + max(1, BLOCK[size.device.type] // (widest * (d_in + widest))))
         k, rows = int(size[stop - 1]), order[start:stop]
-        place = torch.arange(k, device=support.device)
-        inside = place < sizes[rows, None]
-        # padding repeats the token's first feature
-        yield rows, feature[first[rows, None] + place * inside], inside
+        place = torch.arange(k, device=size.device)
+        inside = place < places.sizes[rows, None]
+        # padding repeats the token's first place
+        yield rows, places.offsets[rows, None] + place * inside, inside
         start = stop
 
 
@@ -164,15 +184,15 @@ def _within(A: Float[Tensor, "n k k"], inside: Bool[Tensor, "n k"]) -> Float[Ten
     return torch.where(inside.unsqueeze(1) & inside.unsqueeze(2), A, 0.0) + torch.diag_embed((~inside).to(A.dtype))
 
 
-def _solve(A: Float[Tensor, "n k k"], right: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+def _factor(A: Float[Tensor, "n k k"]) -> Float[Tensor, "n k k"]:
     factor, info = torch.linalg.cholesky_ex(A)
     if bool(info.any()):
         raise ValueError(
             f"the active decoder rows of {int((info > 0).sum())} tokens depend on each other, so that rho"
             " is too small to tell their codes apart; start from a larger rho"
         )
+    return factor
+
+
+def _solve(factor: Float[Tensor, "n k k"], right: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     return torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)
-
-
-def _scatter(into: Tensor, rows: Tensor, index: Tensor, inside: Tensor, values: Tensor) -> None:
-    into[rows[:, None].expand_as(index)[inside], index[inside]] = values[inside]

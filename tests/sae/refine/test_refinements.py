@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import orthogonal_mp
 
+from rsae.sae.codes import Codes, Places
 from rsae.sae.gates.relu import ReLU
 from rsae.sae.gates.topk import TopK
 from rsae.sae.model import SAE
@@ -14,6 +15,12 @@ from rsae.sae.refine.resolvent import Resolvent, Solve, blocks
 from rsae.sae.refine.steps import Steps
 
 N, D_IN, D_SAE = 40, 12, 30
+
+
+def solved(*given):
+    x, z0, W_dec, rho, cut = given
+    codes = Codes.of(z0)
+    return codes._replace(values=Solve.apply(x, codes.values, W_dec, rho, codes.places, cut)).dense()
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def by_numpy(x, z0, W_dec, rho):
 @pytest.mark.parametrize("block", [resolvent.BLOCK["cpu"], 400])
 def test_agrees_with_one_solve_per_token_however_it_is_cut(case, block, monkeypatch):
     monkeypatch.setitem(resolvent.BLOCK, "cpu", block)
-    z = Solve.apply(*case, None)
+    z = solved(*case, None)
     np.testing.assert_allclose(z.numpy(), by_numpy(*(c.numpy() for c in case)), atol=1e-12)
     assert (z[0] == 0).all()  # a token without active features
 
@@ -47,11 +54,11 @@ def test_agrees_with_one_solve_per_token_however_it_is_cut(case, block, monkeypa
 def test_gradients_agree_with_finite_differences(case):
     x, z0, W_dec, rho = (c[25:29] if c.shape[0] == N else c for c in case)
     inputs = [c.clone().requires_grad_() for c in (x, W_dec, rho)]
-    assert torch.autograd.gradcheck(lambda x, W, r: Solve.apply(x, z0, W, r, None), inputs, atol=1e-6)
+    assert torch.autograd.gradcheck(lambda x, W, r: solved(x, z0, W, r, None), inputs, atol=1e-6)
     support = z0 != 0
     moved = z0[support].clone().requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda m: Solve.apply(x, torch.zeros_like(z0).masked_scatter(support, m), W_dec, rho, None), [moved], atol=1e-6
+        lambda m: solved(x, torch.zeros_like(z0).masked_scatter(support, m), W_dec, rho, None), [moved], atol=1e-6
     )
 
 
@@ -62,7 +69,7 @@ def test_with_a_cut_the_weak_ones_go_and_the_rest_is_solved_again(case):
     kept = first * np.linalg.norm(W_dec, axis=1) > cut
     wanted = by_numpy(x, np.where(kept, z0, 0.0), W_dec, rho)
     assert 0 < kept.sum() < (z0 != 0).sum() / 2
-    np.testing.assert_allclose(Solve.apply(*case, cut).numpy(), wanted, atol=1e-12)
+    np.testing.assert_allclose(solved(*case, cut).numpy(), wanted, atol=1e-12)
     proposed = Resolvent(case[3].log())(*(c.float() for c in case[:3]))
     np.testing.assert_allclose(
         Resolvent(case[3].log(), cut=cut).proposed(*(c.float() for c in case[:3])).detach(), proposed.detach()
@@ -72,8 +79,8 @@ def test_with_a_cut_the_weak_ones_go_and_the_rest_is_solved_again(case):
 def test_gradients_with_a_cut_are_those_of_the_support_that_is_left(case):
     x, z0, W_dec, rho = (c[25:29] if c.shape[0] == N else c for c in case)
     cut, leaves = 0.3, [c.clone().requires_grad_() for c in (x, W_dec, rho)]
-    assert 0 < int((Solve.apply(x, z0, W_dec, rho, cut) != 0).sum()) < int((z0 != 0).sum())
-    assert torch.autograd.gradcheck(lambda x, W, r: Solve.apply(x, z0, W, r, cut), leaves, atol=1e-6)
+    assert 0 < int((solved(x, z0, W_dec, rho, cut) != 0).sum()) < int((z0 != 0).sum())
+    assert torch.autograd.gradcheck(lambda x, W, r: solved(x, z0, W, r, cut), leaves, atol=1e-6)
 
 
 def test_limits_are_the_gates_own_codes_and_least_squares(case):
@@ -114,7 +121,9 @@ def test_blocks_cover_every_active_code_once_with_little_padding():
     g = torch.Generator().manual_seed(0)
     support = torch.rand(500, 64, generator=g) < torch.rand(500, 1, generator=g)
     seen, cells = torch.zeros(500, 64, dtype=torch.int), 0
-    for rows, index, inside in blocks(support, 16):
+    places = Places.of(support)
+    for rows, at, inside in blocks(places, 16):
+        index = places.feature[at]
         seen[rows[:, None].expand_as(index)[inside], index[inside]] += 1
         cells += index.numel()
     assert torch.equal(seen, support.int())
