@@ -21,11 +21,11 @@ from rsae.runtime.progress import progress
 from rsae.sae.gates import kernels
 from rsae.sae.gates.rational import Rational
 from rsae.sae.model import SAE
-from rsae.training import compiled_step, objectives
+from rsae.training import code_form, compiled_step, objectives
 from rsae.training.parallel import ALONE, Alone, divided, number, whole
 
 CHECK_EVERY = 50  # steps between looks at the loss
-KEPT = ("step", "seconds", "first", "last", "max_code", "parts")  # numbers of a fine-tune between two steps
+KEPT = ("step", "seconds", "first", "last", "max_code", "parts", "form")  # numbers of a fine-tune between two steps
 
 
 class Settings(NamedTuple):
@@ -52,6 +52,7 @@ class Outcome(NamedTuple):
     gate_path: str  # see rsae.sae.gates.kernels.backend; plain where no gate is rational
     products: str  # see rsae.runtime.matmul.backend
     step: compiled_step.Mode
+    codes: objectives.Form  # see rsae.training.code_form
     parts: int  # into which each batch was cut, for want of memory
     processes: int = 1
     by: str | None = None  # what the processes divided: token or feature
@@ -78,7 +79,7 @@ def finetune(
 
     Raises:
         ValueError: fewer rows than one batch, nothing to train, the loss stops being finite, or torch cannot compile
-            a step and ``RSAE_STEP`` insists on it.
+            a step and ``RSAE_STEP`` insists on it, or ``RSAE_CODES`` is no form of codes.
     """
     if len(data) < settings.batch:
         raise ValueError(f"{len(data)} activations are fewer than one batch of {settings.batch}")
@@ -98,6 +99,8 @@ def finetune(
     with forward(settings.precision, where.type):
         library = "onednn" if matmul.takes(sae.W_enc) else "torch"
     group.give(sae)
+    if run.form == "sparse":
+        code_form.lay_out(sae, run.columns)  # as it came
     rational = any(isinstance(module, Rational) for module in sae.modules())
     gate_path = (kernels.backend(where.type) if group.compiles else "tiled") if rational else "plain"
     return Outcome(
@@ -108,6 +111,7 @@ def finetune(
         gate_path=gate_path,
         products=library,
         step=run.path,
+        codes=run.form or "dense",
         parts=run.parts,
         processes=group.size,
         by=group.by,
@@ -122,6 +126,10 @@ class _Run:
         static = sae.refine is None and group.compiles  # the sizes of a refinement's systems depend on the data
         self.path: compiled_step.Mode = compiled_step.mode(sae.W_enc.device.type, settings.steps, static)
         self.loss = compiled_step.compiled(objectives.loss) if self.path == "compiled" else objectives.loss
+        self.columns = not sae.W_enc.is_contiguous()
+        self.able = self.path == "eager" and group.by is None  # to go over active codes
+        self.form: objectives.Form | None = None  # chosen at the first batch, and kept to the end
+        code_form.wanted()  # which raises before anything is computed
         self.optimiser = torch.optim.Adam(_groups(sae, settings, trains), fused=True)
         decay = max(1, round(settings.decay_share * settings.steps))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -134,6 +142,9 @@ class _Run:
     def advance(self, x: Tensor) -> None:
         """One step of the optimiser; a look at the loss now and then, for looking takes time."""
         start = time.monotonic()
+        if self.form is None:
+            with forward(self.settings.precision, x.device.type):
+                self._take(code_form.chosen(self.sae, x, self.able))
         look = self.step % CHECK_EVERY == 0 or self.step == self.settings.steps - 1
         found = self._gradients(x, look)
         self.optimiser.step()
@@ -148,6 +159,11 @@ class _Run:
                 )
         self.step += 1
         self.seconds += time.monotonic() - start
+
+    def _take(self, form: objectives.Form) -> None:
+        self.form = form
+        if form == "sparse":
+            code_form.lay_out(self.sae, columns=True)
 
     def _gradients(self, x: Tensor, look: bool) -> list[tuple[float, float]]:
         """Leave the gradients of the batch's loss; where it is looked at, (share of the loss, largest code) per part.
@@ -190,11 +206,12 @@ class _Run:
         found, mine = [], self.group.rows(x)
         for part in mine.split(-(-len(mine) // self.parts)):
             with forward(self.settings.precision, part.device.type):
-                loss, z = self.loss(self.sae, part, self.settings.objective, self.settings.l1_coefficient)
+                how = ("sparse",) if self.form == "sparse" else ()
+                loss, z = self.loss(self.sae, part, self.settings.objective, self.settings.l1_coefficient, *how)
             loss = loss * (len(part) / len(x))
             loss.backward()
             if look:
-                found.append((number(loss), number(z.abs().max())))
+                found.append((number(loss), number(z.abs().max()) if len(z) else 0.0))
         self.group.add(self.sae)
         return found
 
@@ -208,6 +225,8 @@ class _Run:
         """Go on from there."""
         for name in KEPT:
             setattr(self, name, state[name])
+        if self.form is not None:
+            self._take(self.form if self.able else "dense")
         own = self.sae.state_dict()
         self.sae.load_state_dict({name: divided(value, own[name]) for name, value in state["sae"].items()})
         self.optimiser.load_state_dict(state["optimiser"])

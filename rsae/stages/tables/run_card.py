@@ -35,7 +35,7 @@ def run(
     lock_digest: str,
     objectives: Mapping[str, Any],
 ) -> None:
-    """Gather commit, digests, device, versions, gate path, wall time and peak memory per rule.
+    """Gather commit, digests, device, versions, gate path, form of codes, wall time and peak memory per rule.
 
     ``objectives`` holds λ and learning rate per pair, with the grid that they were chosen from.
     """
@@ -59,6 +59,7 @@ def run(
         "gate_paths": sorted({t["gate_path"] for t in trained}),
         "products": sorted({t["products"] for t in trained}),
         "steps": sorted({t["step"] for t in trained}),
+        "codes": sorted({t["codes"] for t in trained}),
         "torch_threads": sorted({t["torch_threads"] for t in trained}),
         "tokens_trained": sorted({t["tokens_trained"] for t in trained}),
         "tokens_distinct": sorted({t["tokens_distinct"] for t in trained}),
