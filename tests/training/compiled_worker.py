@@ -116,7 +116,7 @@ def failing(wanted: str, at: int, error: Exception) -> dict[str, Any]:
             raise error
         return lower(self, *args)
 
-    chosen = mock.patch.object(compiled_step, "path", lambda *_: "compiled")
+    chosen = mock.patch.object(compiled_step, "mode", lambda *_: "compiled")
     with mock.patch.object(GraphLowering, "run", run), chosen, config.patch(fx_graph_cache=False):
         try:
             tuned, outcome = trained(wanted, "relu", "paper", "fp32")
