@@ -147,7 +147,9 @@ class _Run:
                 self._take(code_form.chosen(self.sae, x, self.able))
         look = self.step % CHECK_EVERY == 0 or self.step == self.settings.steps - 1
         found = self._gradients(x, look)
-        self.optimiser.step()
+        turned = self.form == "sparse" and self.sae.W_enc.requires_grad
+        with code_form.in_rows(self.sae.W_enc, self.optimiser) if turned else nullcontext():
+            self.optimiser.step()
         self.schedule.step()
         if look:
             self.last = self.group.total(sum(loss for loss, _ in found))

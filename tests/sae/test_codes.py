@@ -7,7 +7,7 @@ from rsae.sae.codes import Codes, Places, cpp, plain
 from rsae.sae.codes.plain import sums
 
 compiled = pytest.mark.skipif(cpp.cpp.compiler() is None, reason="no C++ compiler")
-SIZES = [(1, 1), (5, 31), (7, 32), (9, 100), (3, 2049)]
+SIZES = [(1, 1), (5, 31), (7, 32), (9, 100), (3, 2049), (2, 20_011)]
 
 
 def numbers(*shape):

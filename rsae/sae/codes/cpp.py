@@ -10,7 +10,7 @@ from rsae.sae.codes import Places
 from rsae.sae.codes.cpp_source import CODE
 from rsae.sae.gates.kernels import cpp
 
-BLOCK = 32  # numbers that are looked at together; a byte counts those that are active
+BLOCK = 64  # numbers that are counted together; a byte holds how many are active
 
 
 def dots(places: Places, by_token: Tensor, by_feature: Tensor) -> Tensor:
@@ -35,7 +35,8 @@ def largest(h: Tensor, k: int) -> Places:
     """See :func:`rsae.sae.codes.plain.largest`."""
     sizes, feature = torch.empty(len(h), dtype=torch.long), torch.empty(len(h), k, dtype=torch.long)
     _call("largest", [h], [k, *h.shape, _threads()], [sizes, feature])
-    return Places.counted(sizes, feature[torch.arange(k) < sizes[:, None]], h.shape[1])
+    inside = torch.arange(k) < sizes[:, None]
+    return Places.counted(sizes, feature.flatten() if bool(inside.all()) else feature[inside], h.shape[1])
 
 
 def _call(kernel: str, read: list[Tensor], sizes: list[int], written: list[Tensor]) -> None:
