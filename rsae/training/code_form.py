@@ -15,7 +15,7 @@ from torch import Tensor
 from rsae.sae.model import SAE
 from rsae.training.objectives import Form
 
-SHARE = 0.05  # of codes active, at most: one thread, 768 x 24576, docs/speed.md
+SHARE = 0.1  # of codes active, at most: a step takes two thirds of the dense one's time there, more at twice as many
 TOKENS = 512  # of a batch that are looked at
 
 

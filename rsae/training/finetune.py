@@ -144,7 +144,7 @@ class _Run:
         start = time.monotonic()
         if self.form is None:
             with forward(self.settings.precision, x.device.type):
-                self._take(code_form.chosen(self.sae, x, self.able))
+                self.take(code_form.chosen(self.sae, x, self.able))
         look = self.step % CHECK_EVERY == 0 or self.step == self.settings.steps - 1
         found = self._gradients(x, look)
         turned = self.form == "sparse" and self.sae.W_enc.requires_grad
@@ -162,7 +162,8 @@ class _Run:
         self.step += 1
         self.seconds += time.monotonic() - start
 
-    def _take(self, form: objectives.Form) -> None:
+    def take(self, form: objectives.Form) -> None:
+        """Go on with this form of codes."""
         self.form = form
         if form == "sparse":
             code_form.lay_out(self.sae, columns=True)
@@ -228,7 +229,7 @@ class _Run:
         for name in KEPT:
             setattr(self, name, state[name])
         if self.form is not None:
-            self._take(self.form if self.able else "dense")
+            self.take(self.form if self.able else "dense")
         own = self.sae.state_dict()
         self.sae.load_state_dict({name: divided(value, own[name]) for name, value in state["sae"].items()})
         self.optimiser.load_state_dict(state["optimiser"])
