@@ -1,10 +1,11 @@
-"""What a caller states, looked at before anything is loaded; a mistake names the parameter."""
+"""What a caller states, looked at before anything is loaded; a mistake names it as the caller does."""
 
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from rsae.config.types import KINDS, Precision, near
+from rsae.runtime.caller import word
 
 # What people say: the tuned arm. Of the two that prune, the one whose proposals stay: with b_dec trained as well, a
 # dense ReLU SAE proposed ever more features and became worse (docs/pareto.md).
@@ -37,7 +38,7 @@ def check(
     whole("seed", seed, 0)
     rates = [*lrs]
     if not rates:
-        raise ValueError("lrs is empty; give at least one learning rate, such as [3e-4]")
+        raise ValueError(f"{word('lrs')} is empty; give at least one learning rate, such as [3e-4]")
     for rate in rates:
         _number("lrs", rate, above=0.0)
     if l1_coefficient is not None:
@@ -51,17 +52,17 @@ def check(
 def whole(name: str, value: Any, least: int) -> None:
     """Raise a ValueError unless ``value`` is a whole number of at least ``least``."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        raise ValueError(f"{word(name)} must be a whole number of at least {least}, got {value!r}")
 
 
 def _number(name: str, value: Any, above: float | None = None, least: float | None = None) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not number or (above is not None and value <= above) or (least is not None and value < least):
         bound = f"above {above:g}" if above is not None else f"of at least {least:g}"
-        raise ValueError(f"{name} must be a finite number {bound}, got {value!r}")
+        raise ValueError(f"{word(name)} must be a finite number {bound}, got {value!r}")
 
 
 def _one_of(name: str, value: Any, known: Iterable[str]) -> None:
     known = [*known]
     if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}{near(str(value), known)}")
+        raise ValueError(f"{word(name)} must be one of {', '.join(known)}, got {value!r}{near(str(value), known)}")

@@ -18,6 +18,7 @@ from rsae.data.hub import client
 from rsae.data.text import datasets, docstrings, tokens
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.plan import CONFIG, TEXT_SPLITS, load_text
+from rsae.runtime.caller import called_from
 from rsae.sae.loading.said import completed
 from rsae.sae.loading.sites import check_site
 
@@ -26,6 +27,7 @@ MANY = 100  # documents that a text should be read of, where it has so many
 SHORT = 100  # tokens: documents are asked for as if they were no longer
 
 
+@called_from("shell")
 def run(
     teacher: str,
     sae_id: str | None,

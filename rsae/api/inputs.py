@@ -13,6 +13,7 @@ from rsae.config.types import Kind
 from rsae.data.text import padding
 from rsae.data.text.copies import distinct
 from rsae.data.text.tokens import Row, TokenRows
+from rsae.runtime.caller import word
 from rsae.sae import loading
 from rsae.sae.loading.said import completed
 from rsae.sae.model import SAE
@@ -185,7 +186,7 @@ def captured(host: Any, rows: TokenRows) -> Given:
         ValueError: no rows.
     """
     if not rows.rows:
-        raise ValueError("no whole row of text fits into the tokens asked for; raise --max-tok")
+        raise ValueError(f"no whole row of text fits into the tokens asked for; give {word('more documents')}")
     number = {d: i for i, d in enumerate(dict.fromkeys(r.document for r in rows.rows))}
     rows = rows._replace(rows=[r._replace(document=number[r.document]) for r in rows.rows])
     from rsae.data.activations.host import activations
@@ -204,8 +205,8 @@ def split(x: Tensor, documents: np.ndarray | None, seed: int) -> dict[str, Split
     n = int(documents.max()) + 1 if len(documents) else 0
     if n < FEWEST:
         raise ValueError(
-            f"{n} documents are too few to train, to choose and to judge on; give at least {FEWEST}: more text, a"
-            " larger --max-tok, or shorter documents"
+            f"{n} documents are too few to train, to choose and to judge on; give at least {FEWEST}:"
+            f" {word('more documents')}"
         )
     order = np.random.default_rng(seed).permutation(n) if known else np.arange(n)
     edges = np.round(np.cumsum([0, *SHARES.values()]) * n).astype(int)

@@ -15,6 +15,7 @@ from rsae.arms import arms
 from rsae.config.types import Kind, Precision
 from rsae.evaluate import teacher_check
 from rsae.report.stats.cells import Pair
+from rsae.runtime.caller import called_from
 from rsae.runtime.device import named
 from rsae.runtime.files import replacing, write_json
 from rsae.sae.loading.sites import check_site
@@ -71,6 +72,7 @@ class Upgraded(NamedTuple):
         return convert(self.sae, {**self.metadata, "arm": self.facts["arm"]})
 
 
+@called_from("python")
 def upgrade(
     sae: Any,
     data: Any,

@@ -5,7 +5,7 @@ import errno
 LINES = 3
 LONG = 600  # characters of a line; beginning and end stay, where the thing and the remedy stand
 FREE = "free some space and run the same line again"
-ALLOW = "make it writable for you, or choose another folder (--results)"
+ALLOW = "make it writable for you, or choose another folder (--results, or --out of upgrade)"
 REMEDIES = {
     errno.ENOSPC: f"the disk is full; {FREE}",
     errno.EDQUOT: f"your quota is used up; {FREE}",
@@ -27,8 +27,9 @@ def sentence(error: Exception, command: str = "") -> str | None:
     """
     # by name: torch takes seconds to import, and only where it is imported can it have run out of memory
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        tokens = "tokens (--max-tok)" if command == "upgrade" else "`tokens`"
         where, less = f" for {command}" if command else "", "a smaller batch, " if command in TRAINS else ""
-        return f"not enough memory{where}; close other programs, take {less}fewer `tokens` or a larger machine"
+        return f"not enough memory{where}; close other programs, take {less}fewer {tokens} or a larger machine"
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return name + REMEDIES.get(error.errno or 0, f"{error.strerror or error}; run the same line again")

@@ -67,8 +67,14 @@ def plan_of(address: str, results: Path) -> Plan:
     return load_plans(results=results).of(address.partition("/")[0])
 
 
-def require(paths: list[Path]) -> None:
+def require(paths: list[Path], results: Path) -> None:
     """Raise a ValueError that names the first of ``paths`` that is not there, and how it is made."""
-    missing = [path for path in paths if not path.exists()]
-    if missing:
-        raise ValueError(f"{missing[0]} does not exist; make it with `snakemake {missing[0]}`")
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing is None:
+        return
+    made, remedy = missing, ""
+    # Snakemake makes what lies in its own folder
+    if results.resolve() != RESULTS.resolve() and missing.is_relative_to(results):
+        made = RESULTS / missing.relative_to(results)
+        remedy = f" in {RESULTS}/, which is read without --results"
+    raise ValueError(f"{missing} does not exist; make it with `snakemake {made}`{remedy}")

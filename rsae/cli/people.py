@@ -102,7 +102,7 @@ def show(suite: SuiteName, results: Results = RESULTS) -> None:
     from rsae.runtime.seals import untouched
 
     plan = plan_named(suite, results)
-    require(plan.printed())
+    require(plan.printed(), results)
     for path in plan.printed():
         if path in plan.tables():
             untouched(path)
@@ -116,7 +116,7 @@ def check(suite: SuiteName, results: Results = RESULTS) -> None:
     from rsae.runtime.seals import untouched
 
     plan = plan_named(suite, results)
-    require([plan.cells_file()])
+    require([plan.cells_file()], results)
     untouched(plan.cells_file())
     rows = regression.moved(plan.cells_file(), plan.expected_file())
     if len(rows):
@@ -131,7 +131,7 @@ def check_reported(suite: SuiteName, results: Results = RESULTS) -> None:
     from rsae.report.tables import paper_numbers
 
     job = plan_named(suite, results).compare_reported()
-    require(job.inputs)
+    require(job.inputs, results)
     known = load(job.arguments["source"], paper_numbers.Reported)
     compared = paper_numbers.compare(known, paper_numbers.read(job.arguments["cells"]))
     print(paper_numbers.table(known, compared))
@@ -150,7 +150,7 @@ def expect(suite: SuiteName, results: Results = RESULTS) -> None:
     from rsae.runtime.seals import untouched
 
     plan = plan_named(suite, results)
-    require([plan.cells_file()])
+    require([plan.cells_file()], results)
     untouched(plan.cells_file())
     regression.renew(plan.cells_file(), plan.expected_file())
 
@@ -165,7 +165,7 @@ def archive(suite: SuiteName, results: Results = RESULTS) -> None:
     card = plan.run_card().arguments["out"]
     tables = [path for path in (plan.cells_file(), *plan.extra_tables()) if path.suffix == ".csv"]
     trials = plan.trials()
-    require([*tables, *trials.values(), card])
+    require([*tables, *trials.values(), card], results)
     untouched(plan.cells_file())
     write(tables, card, trials, plan.archive())
 

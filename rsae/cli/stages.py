@@ -85,9 +85,9 @@ OPENED: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def do(job: Job) -> Any:
+def do(job: Job, results: Path) -> Any:
     """Run a job whose inputs are there."""
-    require(job.inputs)
+    require(job.inputs, results)
     return importlib.import_module(f"rsae.stages.{job.stage}").run(**job.arguments, **job.settings)
 
 
@@ -117,7 +117,7 @@ def _command(method: Callable[..., Job]) -> Callable[..., None]:
     parameters.append(inspect.Parameter("results", keyword, annotation=Results, default=RESULTS))
 
     def command(results: Path, **given: Any) -> None:
-        do(_job(method, given, results))
+        do(_job(method, given, results), results)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}

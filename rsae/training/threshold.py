@@ -41,7 +41,7 @@ class Threshold:
         if not math.isfinite(settle(sae, self.data, self.l0)):
             raise ValueError(
                 f"codes on {self._named} are not finite, so no support can be settled: pre-activations leave the range"
-                " of the gate; lower `slow_lr` of this teacher, or set `gate.tail: true`"
+                f" of the gate; {word('stay within the range')}"
             )
         if not isinstance(sae.gate, Rational):
             return {}

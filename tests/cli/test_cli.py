@@ -62,18 +62,27 @@ def test_the_suites_do_not_run_the_studies():
         (("fit-gate", "--target", "relu", "--degree", "40", "2"), "degrees"),
         (("fit-gate", "--target", "jumprelu", "--theta", "0", "--delta", "0.1", "--degree", "9", "8"), "positive"),
         (("fit-gate", "--target", "sign", "--delta", "1", "--degree", "9", "8"), "swallows the interval"),
-        (("gates", "--results", "/nonexistent"), "make it with `snakemake /nonexistent/gates/relu/1-1.json`"),
+        (
+            ("gates", "--results", "/nonexistent"),
+            "make it with `snakemake results/gates/relu/1-1.json` in results/, which",
+        ),
         (("fit-gate", "--target", "jumprelu", "--degree", "9", "8"), "takes"),
         (("finetune", "--host", "gpt3", "--teacher", "relu", "--arm", "rsae"), "no host 'gpt3'"),
         (("finetune", "--host", "gpt2-docs", "--teacher", "gelu", "--arm", "rsae"), "no teacher 'gelu'"),
         (("finetune", "--host", "gpt2-docs", "--teacher", "relu", "--arm", "rsea"), "no arm 'rsea'"),
         (("finetune", "--host", "gpt2-docs", "--teacher", "relu", "--arm", "rsae", "--seed", "9"), "seeds [9]"),
         (("tables", "--suite", "papper"), "no suite 'papper'"),
-        (("check", "--suite", "quick", "--results", "/nonexistent"), "cells.csv does not exist; make it with"),
-        (("show", "--suite", "quick", "--results", "/nonexistent"), "reconstruction.md does not exist; make it with"),
+        (
+            ("check", "--suite", "quick", "--results", "/nonexistent"),
+            "`snakemake results/quick/tables/cells.csv` in results/",
+        ),
+        (
+            ("show", "--suite", "quick", "--results", "/nonexistent"),
+            "make it with `snakemake results/quick/tables/",
+        ),
         (
             ("harvest", "--host", "gpt2-docs", "--split", "test", "--results", "/nonexistent"),
-            "make it with `snakemake /nonexistent/embedded/gpt2-docs/tokens/test.parquet`",
+            "make it with `snakemake results/embedded/gpt2-docs/tokens/test.parquet`",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from rsae.data.hub import client
 from rsae.data.text.copies import distinct, words
 from rsae.data.text.documents import Document, name_hash, split_of
 from rsae.data.text.json_rows import json_rows
+from rsae.runtime.caller import word
 
 LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text", ".md": "text"}
 UNITS = {"line": "line", "paragraph": "paragraph", "file": "document"}  # ours to the text loader's
@@ -64,7 +65,7 @@ def from_files(
     inside = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
     files = sorted(p for p in inside if p.is_file()) if path.is_dir() else [path] * path.is_file()
     if not files:
-        raise ValueError(f"text {path} does not exist or is empty; set `path` to a file or a folder of files")
+        raise ValueError(f"text {path} does not exist or is empty; {word('say the text')}")
     # of a folder nobody knows what else lies in it; a file was meant
     kinds = {LOADERS.get(p.suffix, None if path.is_dir() else "text") for p in files}
     if len(kinds) > 1 or None in kinds:
@@ -174,7 +175,8 @@ def _documents(
             row |= {f"{outer}.{field}": value for field, value in fields.items()}
         for key, wanted in (("column", column), ("label", label)):
             if wanted is not None and wanted not in row:
-                raise ValueError(f"{what} has no column {wanted!r}; it has {', '.join(row)}; set `{key}`")
+                remedy = word("say the column").format(key=key)
+                raise ValueError(f"{what} has no column {wanted!r}; it has {', '.join(row)}; {remedy}")
         # NaN alone differs from itself
         if label is not None and (row[label] in (None, "") or row[label] != row[label]):
             if not whole:

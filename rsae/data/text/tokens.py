@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from rsae.runtime import parquet
+from rsae.runtime.caller import word
 from rsae.runtime.files import canonical
 
 SCHEMA = pa.schema(
@@ -70,7 +71,7 @@ def tokenise(
     """
     bos_id = tokenizer.bos_token_id
     if bos and bos_id is None:
-        raise ValueError("bos: true, but the host's tokenizer has no BOS token; set bos: false")
+        raise ValueError(f"rows begin with BOS, but the host's tokenizer has no BOS token; {word('read without BOS')}")
     width = ctx - bos
     rows: list[Row] = []
     n_tok = marks = 0

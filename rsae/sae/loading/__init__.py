@@ -6,6 +6,7 @@ from typing import Any
 
 from rsae.config.layouts import Layout, detect
 from rsae.config.types import Kind
+from rsae.runtime.caller import word
 from rsae.runtime.files import short
 from rsae.sae.loading import dictionary_learning, gemma_scope, sae_lens, sparsify
 from rsae.sae.loading.sites import check_site, site_of
@@ -75,11 +76,11 @@ def load_any(
         opened = sae_lens.open_sae(path, what)
         weights, metadata = sae_lens.weights(opened, what), opened.cfg.metadata.to_dict()
     elif layout == "dictionary_learning" and path.is_file() and kind is None:
-        raise ValueError(f"{what} is a lone checkpoint, which does not say its gate; give `kind` (--kind) too")
+        raise ValueError(f"{what} is a lone checkpoint, which does not say its gate; give `{word('kind')}` too")
     else:
         weights = _read(path, layout, kind, what)
     if kind is not None and weights.kind != kind:
-        raise ValueError(f"{what} has a {weights.kind} gate, and not {kind}; leave `kind` out")
+        raise ValueError(f"{what} has a {weights.kind} gate, and not {kind}; leave `{word('kind')}` out")
     if weights.hook is not None:
         metadata["hook_name"] = site_of(weights.hook) or weights.hook
     return _checked(with_stated(weights, stated, what), what, 0.05), metadata
@@ -89,7 +90,7 @@ def _checked(weights: Weights, what: str, bandwidth: float) -> SAE:
     if weights.input_scale != weights.input_scale:
         raise ValueError(
             f"{what} was trained on activations scaled to an expected norm of sqrt(d_in), and the factor is not in its"
-            " files; state `input_scale` (a suite's `stated`, --input-scale of `rsae upgrade`)"
+            f" files; state `{word('input_scale')}`"
         )
     return settle(weights, what, bandwidth)
 

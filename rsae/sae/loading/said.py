@@ -6,6 +6,8 @@ And what a person states beside it completes the file and never contradicts it.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from rsae.runtime.caller import word
+
 
 class SaidError(ValueError):
     """What a file says is not understood; nothing is wrong with its bytes."""
@@ -39,7 +41,7 @@ def completed(said: Mapping[str, Any], stated: Mapping[str, Any] | None, what: s
         if name in said and said[name] != value:
             raise ValueError(
                 f"{what} says {name}: {said[name]} in its files, and {name}: {value} is stated; what is stated"
-                f" completes files and cannot contradict them: leave `{name}` out, or take the SAE that you mean"
+                f" completes files and cannot contradict them: leave `{word(name)}` out, or take the SAE that you mean"
             )
     return dict(stated or {})
 

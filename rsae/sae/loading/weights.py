@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rsae.config.types import Kind
+from rsae.runtime.caller import word
 from rsae.sae.gates.base import Gate
 from rsae.sae.gates.jumprelu import JumpReLU
 from rsae.sae.gates.relu import ReLU
@@ -128,10 +129,7 @@ def _gate(w: Weights, what: str, bandwidth: float) -> Gate:
             return ReLU()
         case "topk":
             if w.k is None:
-                raise ValueError(
-                    f"{what} does not say how many features it keeps; set `k` (a suite's `stated`, --k"
-                    " of `rsae upgrade`)"
-                )
+                raise ValueError(f"{what} does not say how many features it keeps; state `{word('k')}`")
             return TopK(count(w.k, len(w.b_enc), what))
         case "jumprelu":
             if w.threshold is None:
