@@ -118,11 +118,12 @@ def test_the_tutorial_runs_as_it_stands(clone):
 
 
 GIVEN = """
+import functools
 import rsae.api.upgrade
 import rsae
 from rsae.api.inputs import activations_of
 from rsae.api.from_text import tokenised
-rsae.api.upgrade.upgrade.__kwdefaults__["steps"] = 2
+rsae.api.upgrade.upgrade = functools.partial(rsae.api.upgrade.upgrade, steps=2)
 rows = tokenised("docstrings", "assets/embedded/host", {}, 64, True, 4000)
 activations = activations_of(rows, None, "assets/embedded/host", "blocks.1.hook_resid_post", False).x
 """
