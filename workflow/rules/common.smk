@@ -16,7 +16,7 @@ def asked():
 
 
 def job(stage, wildcards, **given):
-    """What the plan of a suite says of a stage. `address` is a host as a rule sees it: HOST, or HOST/SITE."""
+    """What the plan of a suite says of a stage. `address` is what rules call host, HOST or HOST/SITE."""
     method = getattr(PLANS[wildcards.suite], stage)
     for parameter in inspect.signature(method).parameters:
         wildcard = {"address": "host"}.get(parameter, parameter)
@@ -74,9 +74,8 @@ class Finetunes:
         ]
         self.log = plan.log(host, "finetune", name)
         self.benchmark = plan.benchmark("finetune", host, name)
-        self.options = f"--host {host} --teacher {teacher}" + f" --arm {arm}" * (
-            arm is not None
-        )
+        words = {word: value for word, value in self.of.items() if value is not None}
+        self.options = " ".join(f"--{word} {value}" for word, value in words.items())
         n = len(plan.suite.seeds)
         self.message = f"fine-tune {arm or 'all arms'} of {host}/{teacher}, {n} seed{'s' * (n > 1)}"
 
