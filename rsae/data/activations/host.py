@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from rsae.config.layouts import host_files
 from rsae.data.activations.fast_layers import computing, quick
+from rsae.data.hub import network
 from rsae.data.hub.receipts import opened
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.data.text.tokens import Row, TokenRows, batches
@@ -243,6 +244,8 @@ def load_model(path: Path | str) -> Any:
     Raises:
         ValueError: there is none, its weights are truncated, or parameters are missing from them.
     """
+    if not Path(path).exists():  # a name on the hub
+        network.look()
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=torch.float32, output_loading_info=True, trust_remote_code=False

@@ -27,6 +27,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from rsae.data.hub import network
+from rsae.runtime.caller import word
 from rsae.runtime.files import sha256
 
 Kind = Literal["model", "dataset"]
@@ -160,6 +162,7 @@ def patiently(call: Callable[[], T], repo: str, revision: str, name: str | None)
         GatedError, UnreachableError, ValueError: see :func:`fetch`.
     """
     what = f"{name} of {repo}" if name else repo
+    network.look()
     for wait in (*PATIENCE, None):
         try:
             return call()
@@ -184,7 +187,7 @@ def patiently(call: Callable[[], T], repo: str, revision: str, name: str | None)
                 f"{what} is not in the cache and the hub cannot be reached ({_short(error)})"
             ) from None
         except EntryNotFoundError:
-            raise ValueError(f"{repo} at {revision[:12]} has no file {name!r}; check `folder` and `layout`") from None
+            raise ValueError(f"{repo} at {revision[:12]} has no file {name!r}; {word('name the SAE')}") from None
         except HfHubHTTPError as error:
             status = error.response.status_code
             if status < 500 or wait is None:
@@ -224,7 +227,8 @@ def check_access(repo: str, revision: str, name: str, kind: Kind = "model") -> N
 
 
 def offline() -> bool:
-    """Whether the person has forbidden the network."""
+    """Whether the person has forbidden the network, or there is none."""
+    network.look()
     return bool(constants.HF_HUB_OFFLINE)
 
 

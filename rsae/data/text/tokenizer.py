@@ -4,6 +4,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from rsae.data.hub import network
 from rsae.data.hub.receipts import opened
 
 
@@ -13,6 +14,8 @@ def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
     Raises:
         ValueError: there is none.
     """
+    if not Path(path).exists():  # a name on the hub
+        network.look()
     try:
         return AutoTokenizer.from_pretrained(opened(path), trust_remote_code=False)
     except Exception as error:  # of json, of the tokenizers library, of transformers
