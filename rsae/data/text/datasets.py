@@ -183,11 +183,18 @@ def _documents(
                 continue
             raise ValueError(f"{what}: {where} has no value in the column {label!r}; remove the row")
         text = row[column]
+        text = text.removeprefix("\ufeff") if isinstance(text, str) else text  # a byte-order mark
         if text is None or (isinstance(text, str) and not text.strip()):
             empty += 1
             continue
         if not isinstance(text, str):
             raise ValueError(f"{what}: {where}, column {column!r}, is no text but {type(text).__name__}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{what}: {where} holds a lone surrogate, half a character, at {error.start}; remove it"
+            ) from None
         yield Document(f"{name}:{index}", text, "" if label is None else str(row[label]))
     if empty:
         print(f"{what}: {empty} entries without text are passed over")

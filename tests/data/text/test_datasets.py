@@ -158,3 +158,67 @@ def test_a_dataset_of_the_hub_is_streamed_at_its_revision(tmp_path):
         hub.repos.clear()
         assert "someone/text" in streamed(tmp_path / "elsewhere", hub)
     assert "someone/text" in streamed(tmp_path / "nowhere", None)
+
+
+def texts_of(path, column="text", per="paragraph"):
+    return [d.text for d in datasets.from_files(path, column, per, None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts", "empty"),
+    [
+        ("a.jsonl", '{"text": "one"}\nnull\n{"text": null}\n""\n{"text": " "}\n[]\n{}\n\n"two"\n', "one two", 6),
+        ("a.jsonl", '\ufeff{"text": "one"}\n{"text": "two"}', "one two", 0),  # a byte-order mark
+        ("a.jsonl", '{"text": "o\u2028n\u0085e"}\r\n{"text": "two"}\r\n', "o\u2028n\u0085e two", 0),
+        ("a.jsonl", '{"text": "o\\nne"}\n"two"\n', "o\nne two", 0),
+        ("a.json", '[{"text": "one"},\n {"text": "two"}]', "one two", 0),
+        ("a.json", '["one",\n\n "two", "", null]', "one two", 2),
+        ("a.json", '\ufeff["one", "two"]', "one two", 0),
+        ("a.json", '{"text": "one"}\n{"text": "two"}\n', "one two", 0),  # lines under the other name
+        ("a.json", '  \n["one", "two"]\n', "one two", 0),
+        ("a.json", '{\n "text": "one two"\n}\n', "one two", 0),
+    ],
+)  # fmt: skip
+def test_every_kind_of_json_gives_what_a_reader_sees(tmp_path, capsys, name, content, texts, empty):
+    (tmp_path / name).write_bytes(content.encode())
+    found = texts_of(tmp_path / name)
+    assert found == ([texts] if content.startswith("{\n") else texts.split(" "))
+    assert (f"{empty} entries without text are passed over" in capsys.readouterr().out) == bool(empty)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jsonl", '{"text": "one"}\n["two"]\n', r"a\.jsonl, line 2 is a list and no object with the key 'text'"),
+        ("a.jsonl", '{"text": "one"}\n\n3\n', r"a\.jsonl, line 3 is a int"),
+        ("a.jsonl", '{"text": "one"}\n{"text": \n', r"a\.jsonl, line 2: no JSON"),
+        ("a.jsonl", '{"text": ["one"]}\n', r"a\.jsonl, line 1, column 'text', is no text but list"),
+        ("a.json", '["one",\n3]', r"a\.json, entry 1 is a int"),
+        ("a.json", '["one",\n"two"', r"a\.json, line 2: no JSON"),
+        ("a.json", '{"text": "one"}\n["two"]\n', r"a\.json, line 2 is a list"),
+        ("a.json", "7\n", r"a\.json, line 1 is a int"),
+        ("a.jsonl", '{"text": "o\\ud800ne"}\n', r"a\.jsonl, line 1 holds a lone surrogate, half a character, at 1"),
+    ],
+)
+def test_an_entry_that_is_no_text_is_named_with_its_line(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content.encode())
+    with pytest.raises(ValueError, match=says):
+        texts_of(tmp_path / name)
+
+
+def test_hidden_files_of_a_folder_are_passed_over(tmp_path):
+    for name, text in {"b.txt": "two", "a.txt": "one", ".DS_Store": "\0", ".git/c.txt": "no", "d/.e.txt": "no"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert texts_of(tmp_path) == ["one", "two"]
+
+
+def test_a_null_row_of_a_parquet_file_is_passed_over(tmp_path, capsys):
+    pq.write_table(pa.table({"text": ["one", None, "", "two"]}), tmp_path / "a.parquet")
+    assert texts_of(tmp_path / "a.parquet") == ["one", "two"]
+    assert "2 entries without text are passed over" in capsys.readouterr().out
+
+
+def test_a_byte_order_mark_is_no_part_of_a_plain_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffone\n\ntwo".encode())
+    assert texts_of(tmp_path / "a.txt") == ["one", "two"]
