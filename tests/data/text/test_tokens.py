@@ -52,7 +52,7 @@ def test_bad_text_is_refused():
         tokens.tokenise(DOCUMENTS, Letters(), ctx=4, bos=False, max_tok=14)
     nameless = Letters()
     nameless.bos_token_id = None  # type: ignore[assignment]
-    with pytest.raises(ValueError, match="set bos: false"):
+    with pytest.raises(ValueError, match="set `bos: false`"):
         tokens.tokenise(DOCUMENTS, nameless, ctx=4, bos=True)
 
 
