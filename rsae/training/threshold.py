@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rsae.data.activations.batches import chunks
 from rsae.data.activations.shards import Shards
+from rsae.runtime.caller import word
 from rsae.sae.gates.rational import Rational
 from rsae.sae.model import SAE
 from rsae.sae.support import is_open, mean_l0, settle
