@@ -15,17 +15,19 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 import rsae
-from rsae.api import output
+from rsae.api import from_text, output
 from rsae.api.arguments import check
 from rsae.api.inputs import activations_of
 from rsae.api.verdict import ENOUGH
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.data.text.tokens import tokenise
+from rsae.evaluate.teacher_check import fits_centred
 from rsae.report.stats.bootstrap import interval, resamples
 from rsae.report.stats.metrics import METRICS
 from rsae.sae import loading
 from rsae.sae.gates.topk import TopK
 from rsae.sae.loading.sites import check_site, site_of
+from rsae.sae.model import SAE
 from rsae.saelens import convert
 from tests.api.test_upgrade import case
 from tests.upgraded import activations, make
@@ -398,3 +400,50 @@ def test_exports_in_other_precisions_are_right_or_refused():
     for theirs in (convert(sae).double(), convert(sae).double().float()):
         assert theirs.encode(x).dtype == theirs.W_enc.dtype
         torch.testing.assert_close(theirs.encode(x).double(), z, atol=close[theirs.W_enc.dtype], rtol=0)
+
+
+def test_an_sae_of_a_centred_stream_is_told_from_one_of_the_stream_as_it_is():
+    """Rows of mean 0 and a teacher that is exact on them; then every token's entries are moved alike."""
+    teacher, x, _ = case(TopK(2), together=False)
+    W = teacher.W_enc.detach() - teacher.W_enc.detach().mean(0)
+    q, _ = torch.linalg.qr(W[:, :15])  # 15 directions at right angles, each of mean 0
+    centred = x[:, :15] @ q.T
+    sae = SAE(q, torch.zeros(15), q.T.contiguous(), torch.zeros(16), TopK(2))
+    assert fits_centred(sae, [centred]) is None
+    moved = centred + 3 * torch.randn(len(x), 1, generator=torch.Generator().manual_seed(1))
+    found = fits_centred(sae, [moved])
+    assert found is not None
+    assert found[0] < 0.5
+    assert found[1] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [-100, 99999])
+def test_an_id_that_the_host_has_no_row_for_is_named(wrong):
+    ids = torch.randint(5, 2000, (30, 12), generator=torch.Generator().manual_seed(0))
+    ids[7, 5] = wrong
+    with pytest.raises(ValueError, match=f"token id {wrong} is none of the 2048 that host .*belongs to another model"):
+        activations_of(ids, None, E / "host", HOOK, False)
+
+
+def test_of_long_documents_the_beginnings_are_read_so_that_enough_are_seen(tmp_path):
+    g = np.random.default_rng(0)
+    texts = [" ".join(f"{n:x}" for n in g.integers(0, 1 << 30, 4000)) for _ in range(40)]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
+    rows = from_text.tokenised(str(tmp_path / "long.jsonl"), str(E / "host"), {}, None, None, 8000)
+    assert (len(rows.rows), rows.n_tok) == (62, 62 * 127)  # what fits into 8000, two rows of each
+    assert len({row.document for row in rows.rows}) == 31
+
+
+def test_an_upgrades_metadata_says_what_another_tool_would_have_to_be_told(tmp_path):
+    g = np.random.default_rng(0)
+    texts = [" ".join(f"{n:x}" for n in g.integers(0, 1 << 30, 30)) for _ in range(60)]
+    path = tmp_path / "text.jsonl"
+    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
+    from_text.run(
+        str(E / "teachers/topk"), None, str(E / "host"), str(path), tmp_path / "out",
+        hook=None, ctx=48, bos=None, max_tok=9000, steps=0,
+    )  # fmt: skip
+    said = json.loads((tmp_path / "out/sae/cfg.json").read_text(encoding="utf-8"))["metadata"]
+    wanted = {"model_name": str(E / "host"), "context_size": 48, "prepend_bos": True, "dataset_path": str(path)}
+    assert {k: said[k] for k in wanted} == wanted
+    assert said["hook_name"] == HOOK

@@ -18,6 +18,7 @@ from rsae.data.hub import network
 from rsae.data.hub.receipts import opened
 from rsae.data.text.tokenizer import load_tokenizer
 from rsae.data.text.tokens import Row, TokenRows, batches
+from rsae.runtime.caller import word
 from rsae.runtime.device import device
 from rsae.runtime.files import sha256
 from rsae.runtime.progress import progress
@@ -167,7 +168,7 @@ class Host:
         if self.longest is not None and ids.shape[1] > self.longest:
             raise ValueError(
                 f"host {self.path} reads at most {self.longest} positions, the rows have {ids.shape[1]};"
-                " lower its `ctx`"
+                f" lower `{word('ctx')}`"
             )
         if len(ids) and not 0 <= (least := int(ids.min())) <= (most := int(ids.max())) < self.n_ids:
             raise ValueError(

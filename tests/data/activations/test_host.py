@@ -162,7 +162,7 @@ def test_blocks_before_the_hook_are_not_run_again():
 
 def test_rows_longer_than_the_host_reads_are_refused():
     host = Host(EMBEDDED, "blocks.1.hook_resid_post")  # of 128 positions
-    with pytest.raises(ValueError, match=r"at most 128 positions, the rows have 129; lower its `ctx`"):
+    with pytest.raises(ValueError, match=r"at most 128 positions, the rows have 129; lower `ctx`"):
         host.capture(torch.ones(1, 129, dtype=torch.long))
 
 
