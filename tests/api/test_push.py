@@ -16,6 +16,7 @@ from rsae.api import model_card
 from rsae.api import push as push_module
 from rsae.data.hub import client
 from rsae.report.stats.cells import COLUMNS
+from rsae.sae.gates.topk import TopK
 from tests import hub as local
 from tests.upgraded import activations, make
 
@@ -171,8 +172,9 @@ def test_a_missing_control_is_said(sae_dir):
         model_card.measured(sae_dir)
 
 
-def test_a_gate_that_sae_lens_has_needs_no_import(tmp_path):
-    folder = Path("assets/embedded/teachers/topk")
+def test_a_gate_that_sae_lens_has_needs_no_import(tmp_path, make_sae):
+    folder = tmp_path / "sae"
+    make_sae(TopK(4)).save(folder, {"arm": "teacher"})
     text = str(model_card.model_card(folder, REPO, "topk", None))
     assert "import rsae" not in text
     assert "uploaded without numbers" in text

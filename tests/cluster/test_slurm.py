@@ -1,6 +1,8 @@
 """A suite through a real Slurm: the tables of a local run, byte for byte but for seconds."""
 
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -75,9 +77,10 @@ def test_the_profile_names_rules_that_exist():
     import yaml
 
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    rules = set(
-        re.findall(r"^rule (\w+):", "".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk")), re.M)
-    )
+    listed = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--list-rules"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    rules = set(listed.split())
     assert set(profile["groups"]) <= rules
     assert set(profile["groups"].values()) == set(profile["group-components"])
 
@@ -88,7 +91,7 @@ def test_what_holds_an_sae_or_trains_says_how_much_and_how_long():
     blocks = [(re.findall(r"-m rsae ([\w-]+)", b)[0], b) for b in re.split(r"\n *rule", texts) if "-m rsae" in b]
     holding = {
         path.stem.replace("_", "-")
-        for path in (ROOT / "rsae/stages").glob("*.py")
+        for path in (ROOT / "rsae/stages").rglob("*.py")
         if re.search(r"\bload\((?:teacher|start|folder)\)|\bHost\(|Trials\(", path.read_text())
     } - {"trials", "common"}
     assert {"harvest", "finetune", "tune", "probe", "anatomy", "examine", "init"} <= holding
@@ -96,10 +99,11 @@ def test_what_holds_an_sae_or_trains_says_how_much_and_how_long():
     assert long <= {stage for stage, _ in blocks}
     for stage, block in blocks:
         if stage in holding:
-            assert re.search(r"mem_mb=lambda .*attempt\s+\* ", block), stage
+            assert re.search(r"mem_mb=(memory,|lambda .*attempt\s+\* )", block), stage
         if stage in long - {"init"}:  # seconds: they share submissions
-            assert "runtime=lambda" in block, stage
-            assert "attempt * LONG" in block, stage
+            assert "runtime=long," in block, stage
+    for function in ("memory", "long"):
+        assert re.search(rf"def {function}\(wildcards, attempt\):.*\n.*\n    return attempt \* ", texts), function
 
 
 def test_what_a_cluster_is_asked_for_follows_the_shapes():
