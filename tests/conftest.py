@@ -1,6 +1,7 @@
 """Shapes are checked at run time: every jaxtyping signature of the package is enforced in tests."""
 
 import os
+import sys
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -17,6 +18,27 @@ from rsae.sae.model import SAE  # noqa: E402
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _network_as_found():
+    """A test that finds no network leaves its whole process offline; the next one starts as if it came first."""
+    found = os.environ.get("HF_HUB_OFFLINE")
+    yield
+    if os.environ.get("HF_HUB_OFFLINE") == found:
+        return
+    from huggingface_hub import constants
+
+    from rsae.data.hub import network
+
+    if found is None:
+        del os.environ["HF_HUB_OFFLINE"]
+    else:
+        os.environ["HF_HUB_OFFLINE"] = found
+    constants.HF_HUB_OFFLINE = bool(found)
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].config.HF_HUB_OFFLINE = bool(found)
+    network.look.cache_clear()
 
 
 @pytest.fixture
