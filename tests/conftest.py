@@ -23,22 +23,10 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True)
 def _network_as_found():
     """A test that finds no network leaves its whole process offline; the next one starts as if it came first."""
-    found = os.environ.get("HF_HUB_OFFLINE")
     yield
-    if os.environ.get("HF_HUB_OFFLINE") == found:
-        return
-    from huggingface_hub import constants
-
-    from rsae.data.hub import network
-
-    if found is None:
-        del os.environ["HF_HUB_OFFLINE"]
-    else:
-        os.environ["HF_HUB_OFFLINE"] = found
-    constants.HF_HUB_OFFLINE = bool(found)
-    if "datasets" in sys.modules:
-        sys.modules["datasets"].config.HF_HUB_OFFLINE = bool(found)
-    network.look.cache_clear()
+    network = sys.modules.get("rsae.data.hub.network")
+    if network is not None:
+        network.back()
 
 
 @pytest.fixture

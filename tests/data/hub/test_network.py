@@ -1,5 +1,6 @@
 """Without any way to the hub, a name on it is answered from the cache or by a sentence, and nothing is tried again."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -98,3 +99,30 @@ def test_a_name_that_resolves_the_second_time_is_no_missing_network(monkeypatch)
     monkeypatch.setattr(network.socket, "create_connection", once)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     assert network._no_way("https://example.org") is None
+
+
+def test_a_process_that_lives_on_finds_the_network_again_and_keeps_what_its_user_said(monkeypatch, capsys):
+    monkeypatch.setattr(network, "getproxies", dict)
+    monkeypatch.setattr(network, "_reached", set())
+    monkeypatch.setattr(network.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(network.constants, "ENDPOINT", refused())
+    network.look()
+    network.look()
+    assert network.constants.HF_HUB_OFFLINE
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    assert capsys.readouterr().err.count("no network (127.0.0.1: ") == 1
+    with local.Hub().serve() as hub:
+        monkeypatch.setattr(network.constants, "ENDPOINT", hub.url)
+        network.look()
+        assert network.constants.HF_HUB_OFFLINE  # too soon
+        monkeypatch.setattr(network, "AGAIN", 0.0)
+        network.look()
+    assert not network.constants.HF_HUB_OFFLINE
+    assert "HF_HUB_OFFLINE" not in os.environ
+    # one that was turned offline by its user is not turned on by us
+    monkeypatch.setattr(network, "_reached", set())
+    monkeypatch.setattr(network.constants, "HF_HUB_OFFLINE", True)
+    network.look()
+    network.back()
+    assert network.constants.HF_HUB_OFFLINE
