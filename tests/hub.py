@@ -68,12 +68,16 @@ class Hub:
             server.server_close()
 
 
+def nobodys() -> dict[str, str]:
+    """The environment without what whoever runs the tests has told the hub's libraries: token, cache, offline."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("HF_") and k != "HUGGING_FACE_HUB_TOKEN"}
+
+
 def environment(home: Path, hub: Hub | None = None) -> dict[str, str]:
-    """For a subprocess: this cache, this hub, or no network at all; no token of whoever runs the tests."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and k != "HUGGING_FACE_HUB_TOKEN"}
+    """For a subprocess: this cache, this hub, or no network at all."""
     own = {"HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
     where = {"HF_HUB_OFFLINE": "1"} if hub is None else {"HF_ENDPOINT": hub.url}
-    return {**kept, **own, **where}
+    return {**nobodys(), **own, **where}
 
 
 def seed_cache(

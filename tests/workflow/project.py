@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub import nobodys
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,7 +30,7 @@ class Project:
 
     def call(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         bin_folder = Path(sys.executable).parent
-        environment = os.environ | {"PATH": f"{bin_folder}:{os.environ['PATH']}"} | env
+        environment = nobodys() | {"PATH": f"{bin_folder}:{os.environ['PATH']}"} | env
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)} failed\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")

@@ -13,7 +13,6 @@ WAIT = 3.0  # seconds for an answer; one that comes later is a slow network, whi
 AGAIN = 60.0  # seconds until a process that found no network looks again
 PORTS = {"http": 80, "https": 443}
 
-
 _reached: set[str] = set()  # endpoints that answered
 _lost: float | None = None  # when this module last found no way and turned the process offline
 
@@ -25,9 +24,10 @@ def look() -> None:
     notebook, looks again after :data:`AGAIN` seconds.
     """
     global _lost
-    if constants.ENDPOINT in _reached or (_lost is None and constants.HF_HUB_OFFLINE):
-        return
-    if _lost is not None and time.monotonic() - _lost < AGAIN:
+    if _lost is None:
+        if constants.HF_HUB_OFFLINE or constants.ENDPOINT in _reached:
+            return
+    elif time.monotonic() - _lost < AGAIN:
         return
     why = _no_way(constants.ENDPOINT)
     if why is None:
